@@ -1,0 +1,171 @@
+"""The model folder (/opt/ml/model): written whole or not at all, and read back.
+
+1/                 SavedModel in TensorFlow Serving's layout
+class_names.json   class names in output order
+model.json         all that serving needs beside the graph (`ModelInfo`)
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from brain_tumor.errors import ArtifactError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+VERSION_FOLDER = "1"
+CLASS_NAMES_FILE = "class_names.json"
+MODEL_INFO_FILE = "model.json"
+_FORMAT = 1
+
+PredictFn = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""(n, size, size) uint8 0-255 -> probabilities (n, classes) float32."""
+
+
+class ModelInfo(BaseModel):
+    """What `model.json` holds."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    format: int = _FORMAT
+    created: datetime = Field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
+    class_names: list[str]
+    image_size: int
+    """Height and width of the network's input in pixels; it has one grey channel."""
+    temperature: float
+    """What the logits are divided by, inside the graph, so that probabilities are calibrated."""
+    thresholds: dict[str, float]
+    """`confident`: a prediction whose probability is below it is answered as `uncertain`."""
+    versions: dict[str, str]
+    data: dict[str, Any]
+    """Fingerprint (SHA-256 over the training scans' pixels) and counts of each channel."""
+    hyperparameters: dict[str, Any]
+    metrics: dict[str, Any]
+
+
+def save(model_dir: Path, servable: "tf.Module", info: ModelInfo) -> None:
+    """Write the artifact aside, inside `model_dir`, then move it into place.
+
+    A failure before the move leaves nothing behind. Files are readable by every user, since
+    serverless endpoints do not run as root (contract: image duty).
+
+    Args:
+        model_dir: the folder to fill; former files of the same names are replaced.
+        servable: a module with the functions `serving_default` and `serving_bytes`.
+        info: the content of `model.json`.
+    """
+    import tensorflow as tf
+
+    model_dir.mkdir(parents=True, exist_ok=True)
+    aside = model_dir / f".incomplete-{os.getpid()}"
+    try:
+        signatures = {
+            "serving_default": servable.serving_default,
+            "serving_bytes": servable.serving_bytes,
+        }
+        tf.saved_model.save(servable, str(aside / VERSION_FOLDER), signatures=signatures)
+        (aside / CLASS_NAMES_FILE).write_text(json.dumps(info.class_names) + "\n")
+        (aside / MODEL_INFO_FILE).write_text(info.model_dump_json(indent=2) + "\n")
+        _make_readable(aside)
+        # model.json goes last: a folder that has it is complete.
+        for name in (VERSION_FOLDER, CLASS_NAMES_FILE, MODEL_INFO_FILE):
+            _replace(aside / name, model_dir / name)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def load_info(model_dir: Path) -> ModelInfo:
+    """Read `model.json` without TensorFlow.
+
+    Raises:
+        ArtifactError: the folder or a file of it is missing or of another format.
+    """
+    graph = model_dir / VERSION_FOLDER / "saved_model.pb"
+    for file in (model_dir / MODEL_INFO_FILE, graph):
+        if not file.is_file():
+            found = sorted(entry.name for entry in model_dir.glob("*")) or "nothing"
+            raise ArtifactError(
+                f"{file} does not exist ({model_dir} holds: {found}). Wanted the folder that "
+                "`train` left in model/. Usual cause: nothing, another folder or a model.tar.gz "
+                "that was not unpacked is mounted there."
+            )
+    try:
+        info = ModelInfo.model_validate_json((model_dir / MODEL_INFO_FILE).read_bytes())
+    except ValidationError as error:
+        raise ArtifactError(
+            f"{model_dir / MODEL_INFO_FILE} cannot be read: {error.errors()[0]['msg']} "
+            f"(at {error.errors()[0]['loc']}). Usual cause: a file edited by hand."
+        ) from error
+    if info.format != _FORMAT:
+        raise ArtifactError(
+            f"{model_dir / MODEL_INFO_FILE} has format {info.format}; this version reads "
+            f"{_FORMAT}. Usual cause: a model trained with another version of the image."
+        )
+    return info
+
+
+def load_predict(model_dir: Path) -> PredictFn:
+    """Load the SavedModel and return its `serving_default` as a function of uint8 pixels.
+
+    Raises:
+        ArtifactError: TensorFlow cannot read the SavedModel.
+    """
+    import tensorflow as tf
+
+    try:
+        loaded = tf.saved_model.load(str(model_dir / VERSION_FOLDER))
+        signature = loaded.signatures["serving_default"]
+    # A damaged SavedModel raises whatever its reader trips over; the cause is in the message.
+    except Exception as error:
+        raise ArtifactError(
+            f"The SavedModel in {model_dir / VERSION_FOLDER} cannot be read: {error}"
+        ) from error
+
+    # A signature holds its variables weakly; without this they would be gone.
+    signature.loaded = loaded
+    return as_predict(signature)
+
+
+def as_predict(serving_default: Callable[..., dict[str, "tf.Tensor"]]) -> PredictFn:
+    """Wrap the function `serving_default`, loaded or not yet saved, to take uint8 pixels."""
+    import tensorflow as tf
+
+    def predict(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        images = tf.constant(pixels[..., np.newaxis], dtype=tf.float32)
+        probabilities: NDArray[np.float32] = serving_default(images=images)["probabilities"].numpy()
+        return probabilities
+
+    return predict
+
+
+def in_batches(predict: PredictFn, pixels: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
+    """Run `predict` over (n, h, w) in batches of at most `size`, so that memory stays bounded."""
+    parts: Sequence[NDArray[np.float32]] = [
+        predict(pixels[start : start + size]) for start in range(0, len(pixels), size)
+    ]
+    return np.concatenate(parts)
+
+
+def _replace(source: Path, target: Path) -> None:
+    with suppress(FileNotFoundError):
+        if target.is_dir():
+            shutil.rmtree(target)
+        else:
+            target.unlink()
+    source.rename(target)
+
+
+def _make_readable(folder: Path) -> None:
+    folder.chmod(0o755)
+    for path in folder.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)

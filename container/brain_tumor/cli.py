@@ -1,0 +1,158 @@
+"""The `brain-tumor` command: thin, every part is somewhere else."""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+import brain_tumor
+from brain_tumor.errors import BrainTumorError
+from brain_tumor.logs import configure_logging
+from brain_tumor.settings import load_settings
+
+_SOURCE = click.argument("source", type=click.Path(path_type=Path))
+
+
+class _Group(click.Group):
+    """Turns our errors into one sentence on stderr and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrainTumorError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Group, context_settings={"show_default": True})
+@click.version_option(brain_tumor.__version__)
+def main() -> None:
+    """Prepare scans, train, evaluate and serve a brain-tumour MRI classifier.
+
+    Not a medical device: no output of it is a diagnosis.
+    """
+    configure_logging()
+
+
+@main.command()
+@_SOURCE
+@click.argument("out_dir", type=click.Path(path_type=Path))
+@click.option("--val", default=0.15, help="Share of the scans for Val.zip; 0 writes none.")
+@click.option("--test", default=0.15, help="Share of the scans for Test.zip; 0 writes none.")
+@click.option("--seed", default=0, help="The same seed gives the same split.")
+@click.option("--official", is_flag=True, help="Keep the archive's own Training and Testing.")
+def prepare(
+    source: Path, out_dir: Path, val: float, test: float, seed: int, official: bool
+) -> None:
+    """Split SOURCE (a zip or folder) into Train.zip, Val.zip and Test.zip in OUT_DIR."""
+    from brain_tumor.data import prepare as data
+
+    report = data.prepare(source, out_dir, val=val, test=test, seed=seed, official=official)
+    _print_summary(report.model_dump())
+    click.echo(f"Written to {out_dir}: {', '.join(sorted(p.name for p in out_dir.iterdir()))}")
+
+
+@main.command()
+@_SOURCE
+@click.option("--out", type=click.Path(path_type=Path), help="Write the report files here.")
+def check(source: Path, out: Path | None) -> None:
+    """Report on SOURCE (a zip or folder): classes, damaged files, duplicates, conflicts."""
+    from brain_tumor.data import prepare as data
+
+    _print_summary(data.check(source, out).model_dump())
+
+
+@main.command()
+def train() -> None:
+    """Run a training job on /opt/ml, or on SAGEMAKER_BASE_DIR where that is set."""
+    base_dir = load_settings().base_dir
+    config = base_dir / "input" / "config" / "resourceconfig.json"
+    if not config.is_file():
+        raise click.ClickException(
+            f"{config} does not exist. Wanted the folder that SageMaker mounts as /opt/ml; "
+            "local_test/test_dir is an example. Set SAGEMAKER_BASE_DIR to such a folder."
+        )
+    # The toolkit writes output/failure but does not make its folder.
+    (base_dir / "output").mkdir(exist_ok=True)
+    beside = Path(sys.executable).parent / "train"
+    toolkit = str(beside) if beside.exists() else shutil.which("train")
+    if toolkit is None:
+        raise click.ClickException("The `train` script of sagemaker-training is not installed.")
+    os.environ["SAGEMAKER_TRAINING_MODULE"] = "brain_tumor.training.run:main"
+    os.execv(toolkit, [toolkit])  # noqa: S606 - PID 1 must be the one that gets SIGTERM
+
+
+@main.command()
+def serve() -> None:
+    """Serve the model in /opt/ml/model on port 8080 (SAGEMAKER_BIND_TO_PORT, PORT)."""
+    from brain_tumor.serving.serve import main as run_server
+
+    run_server()
+
+
+@main.command()
+@click.argument("model_dir", type=click.Path(path_type=Path))
+@_SOURCE
+@click.argument("out_dir", type=click.Path(path_type=Path))
+def evaluate(model_dir: Path, source: Path, out_dir: Path) -> None:
+    """Evaluate MODEL_DIR on all scans of SOURCE; write the reports to OUT_DIR."""
+    from brain_tumor.training.evaluation import evaluate_model
+    from brain_tumor.training.report import write_evaluation
+
+    evaluation = evaluate_model(model_dir, source)
+    write_evaluation(evaluation, out_dir)
+    click.echo(f"accuracy {evaluation.accuracy:.4f} on {len(evaluation.labels)} scans; {out_dir}")
+
+
+@main.command()
+@click.argument("model_dir", type=click.Path(path_type=Path))
+@click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True)
+def predict(model_dir: Path, files: tuple[Path, ...]) -> None:
+    """Print a JSON line of prediction for each of FILES; exit 1 if one could not be read."""
+    from brain_tumor.images import decode
+    from brain_tumor.serving.classifier import load_classifier
+
+    classifier = load_classifier(model_dir, "auto")
+    failed = False
+    for file in files:
+        try:
+            entry = classifier.classify([decode(file.read_bytes())])[0].as_json()
+        except (BrainTumorError, OSError) as error:
+            failed, entry = True, {"error": str(error)}
+        click.echo(json.dumps({"file": str(file), **entry}))
+    sys.exit(int(failed))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="JSON schema, with types and ranges.")
+def hyperparameters(as_json: bool) -> None:
+    """List the hyperparameters of a training job."""
+    from brain_tumor.training.hyperparameters import Hyperparameters
+
+    schema = Hyperparameters.model_json_schema()
+    if as_json:
+        click.echo(json.dumps(schema, indent=2))
+        return
+    for name, field in schema["properties"].items():
+        click.echo(f"{name:22} {field['default']!s:8} {field['description']}")
+
+
+@main.command("metric-definitions")
+def metric_definitions() -> None:
+    """Print SageMaker's MetricDefinitions for the lines that training prints, as JSON."""
+    from brain_tumor.training.metrics import METRIC_DEFINITIONS
+
+    click.echo(json.dumps(METRIC_DEFINITIONS, indent=2))
+
+
+def _print_summary(report: dict[str, Any]) -> None:
+    click.echo(f"{report['files']} files, {report['distinct']} distinct pictures")
+    for name, count in report["classes"].items():
+        click.echo(f"  {name}: {count}")
+    for key in ("damaged", "duplicate_groups", "conflicts"):
+        click.echo(f"  {key.replace('_', ' ')}: {len(report[key])}")
+    for side, files in report["splits"].items():
+        click.echo(f"  side {side}: {len(files)}")

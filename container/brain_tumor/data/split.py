@@ -1,0 +1,65 @@
+"""Splits that keep a group of scans on one side and every class in proportion."""
+
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from brain_tumor.data.archive import Side
+from brain_tumor.errors import DataError
+
+
+def split_groups(
+    groups: Sequence[Sequence[int]],
+    labels: Sequence[str],
+    shares: Mapping[Side, float],
+    seed: int,
+) -> dict[Side, list[int]]:
+    """Deal groups of rows out to sides, class by class.
+
+    Within a class the groups are shuffled, then each goes to the side that lacks most of its
+    share, so that every side has each class in proportion, to within one group.
+
+    Args:
+        groups: rows that must stay together; a group counts for the class of its first row.
+        labels: the class name of every row.
+        shares: side -> share of the rows; a share of 0 gives an empty side.
+        seed: the same seed and groups give the same split.
+
+    Returns:
+        side -> its rows, ascending.
+
+    Raises:
+        DataError: a class has fewer groups than there are sides to fill.
+    """
+    wanted = {side: share for side, share in shares.items() if share > 0}
+    by_class: dict[str, list[Sequence[int]]] = defaultdict(list)
+    for group in groups:
+        by_class[labels[group[0]]].append(group)
+    sides: dict[Side, list[int]] = {side: [] for side in shares}
+    for label, members in sorted(by_class.items()):
+        if len(members) < len(wanted):
+            raise DataError(
+                f"Class {label!r} has {len(members)} distinct scans; at least {len(wanted)} are "
+                f"needed to put one on each side ({', '.join(map(str, wanted))})."
+            )
+        for side, rows in _deal(members, wanted, random.Random(f"{seed}/{label}")).items():  # noqa: S311 - a shuffle, no secret
+            sides[side].extend(rows)
+    return {side: sorted(rows) for side, rows in sides.items()}
+
+
+def _deal(
+    groups: list[Sequence[int]], shares: Mapping[Side, float], rng: random.Random
+) -> dict[Side, list[int]]:
+    rng.shuffle(groups)
+    # The largest first: small groups can still even out what a large one upset.
+    groups.sort(key=len, reverse=True)
+    total = sum(map(len, groups))
+    room = {side: share * total for side, share in shares.items()}
+    dealt: dict[Side, list[int]] = {side: [] for side in shares}
+    for left, group in zip(range(len(groups), 0, -1), groups, strict=True):
+        empty = [side for side in shares if not dealt[side]]
+        # No side may end up without this class, however small its share.
+        side = max(empty if len(empty) == left else shares, key=lambda name: room[name])
+        dealt[side].extend(group)
+        room[side] -= len(group)
+    return dealt

@@ -1,0 +1,119 @@
+"""Image bytes to pixels: the only decoder, for training and for serving.
+
+Both halves call `decode` and `resize`, so that a scan becomes the same pixels in both to the bit.
+A scan has one grey channel: in the public data sets the colour mode of a file predicts its class,
+and a network that never sees colour cannot learn that.
+"""
+
+import io
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from brain_tumor.errors import ImageError, ImageTooLargeError
+
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
+MAX_PIXELS = 50_000_000
+
+Pixels = NDArray[np.uint8]
+
+
+def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """Decode one encoded image (the first frame of several) to grey pixels.
+
+    EXIF rotation is applied, transparency is laid on black, 16-bit values are scaled to 8 bits.
+
+    Returns:
+        (height, width), uint8, 0-255.
+
+    Raises:
+        ImageTooLargeError: more than `max_pixels` pixels, seen from the header alone.
+        ImageError: no image of a known format, or a damaged one.
+    """
+    if not data:
+        raise ImageError("The image is empty (0 bytes). Usual cause: a failed upload.")
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of odd metadata and of large images; the limit here is our own.
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                _check_size(image, max_pixels)
+                image.load()
+                return _grey(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            f"The first bytes {data[:8]!r} are those of no image; wanted one of "
+            f"{', '.join(FORMATS)}. Usual cause: another kind of file under an image's name."
+        ) from error
+    except ImageError:
+        raise
+    # Decoders of damaged files raise nearly anything; all of it is the file's fault.
+    except Exception as error:
+        raise ImageError(
+            f"The image is damaged: {error}. Usual cause: a truncated upload or copy."
+        ) from error
+
+
+def resize(pixels: Pixels, size: int) -> Pixels:
+    """Scale (height, width) uint8 to (size, size) uint8, antialiased bilinear."""
+    if pixels.shape == (size, size):
+        return pixels
+    image = Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(image, dtype=np.uint8)
+
+
+def from_numbers(values: NDArray[np.generic], max_pixels: int = MAX_PIXELS) -> Pixels:
+    """Take numbers 0-255 of shape (h, w), (h, w, 1) or (h, w, 3) as decoded pixels.
+
+    Raises:
+        ImageError: another shape, a value that is not finite or outside 0-255.
+        ImageTooLargeError: more than `max_pixels` pixels.
+    """
+    if values.ndim == 3 and values.shape[2] == 1:
+        values = values[:, :, 0]
+    colour = values.ndim == 3 and values.shape[2] == 3
+    if not (values.ndim == 2 or colour) or 0 in values.shape:
+        raise ImageError(
+            f"Numbers of shape {values.shape} are no image; wanted (h, w), (h, w, 1) or (h, w, 3)."
+        )
+    _check_pixels(values.shape[1], values.shape[0], max_pixels)
+    if values.dtype.kind not in "buif":
+        raise ImageError(f"Pixels of type {values.dtype} are no numbers; wanted 0-255.")
+    numbers = values.astype(np.float64)
+    if not np.isfinite(numbers).all() or numbers.min() < 0 or numbers.max() > 255:
+        raise ImageError(
+            "Pixels must be finite numbers from 0 to 255. Usual cause: values already scaled to "
+            "-1..1 or standardised."
+        )
+    return _grey(Image.fromarray(np.rint(numbers).astype(np.uint8)))
+
+
+def _check_size(image: Image.Image, max_pixels: int) -> None:
+    _check_pixels(image.width, image.height, max_pixels)
+
+
+def _check_pixels(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise ImageTooLargeError(
+            f"The image has {width} x {height} pixels; at most {max_pixels / 1e6:g} million are "
+            "read. Scale it down: the network sees far fewer."
+        )
+
+
+def _grey(image: Image.Image) -> Pixels:
+    if image.mode.startswith("I;16"):
+        # 65535 / 255 = 257: white stays white and black stays black.
+        return np.rint(np.asarray(image, dtype=np.float64) / 257).astype(np.uint8)
+    if image.mode in ("I", "F"):
+        raise ImageError(
+            f"Pixels of mode {image.mode} (32 bits) have no known range; wanted 8 or 16 bits."
+        )
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
+    if image.mode not in ("1", "L"):
+        image = image.convert("RGB")
+    return np.array(image.convert("L"), dtype=np.uint8)

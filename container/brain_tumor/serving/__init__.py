@@ -1,0 +1,1 @@
+"""The serving half: it never imports the training half."""

@@ -1,0 +1,205 @@
+"""The HTTP routes: the only module that knows Flask."""
+
+import logging
+import os
+import secrets
+import threading
+import time
+from typing import Any
+
+import flask
+from werkzeug.exceptions import HTTPException
+from werkzeug.http import parse_options_header
+
+import brain_tumor
+from brain_tumor.errors import (
+    BrainTumorError,
+    ImageError,
+    NotAcceptableError,
+    NotReadyError,
+    PayloadTooLargeError,
+)
+from brain_tumor.serving import payloads
+from brain_tumor.serving.classifier import Classifier, load_classifier
+from brain_tumor.settings import Settings, load_settings
+
+log = logging.getLogger(__name__)
+
+# gunicorn ends the whole server, with this exit code, when a worker exits with it.
+_WORKER_BOOT_ERROR = 3
+_RETRY_AFTER_SECONDS = "5"
+
+
+class ModelHolder:
+    """The classifier, once it is loaded and has predicted."""
+
+    def __init__(self) -> None:
+        self._classifier: Classifier | None = None
+
+    def load(self, settings: Settings) -> None:
+        """Load the model.
+
+        Raises:
+            ArtifactError: the model cannot be read or run.
+        """
+        start = time.monotonic()
+        self._classifier = load_classifier(settings.model_dir, settings.engine)
+        log.info("Model ready after %.1f s", time.monotonic() - start)
+
+    def get(self) -> Classifier:
+        """Return the classifier.
+
+        Raises:
+            NotReadyError: it is still loading.
+        """
+        if self._classifier is None:
+            raise NotReadyError("The model is still loading; ask again in a few seconds.")
+        return self._classifier
+
+
+def create_app(settings: Settings | None = None, holder: ModelHolder | None = None) -> flask.Flask:
+    """Build the application.
+
+    Without a `holder` the model is loaded in the background: /ping answers 503 meanwhile, and a
+    model that cannot be loaded ends the server, since it would never be healthy.
+    """
+    settings = settings or load_settings()
+    app = flask.Flask("brain_tumor", static_folder=None)
+    if holder is None:
+        holder = ModelHolder()
+        threading.Thread(target=_load_or_die, args=(holder, settings), daemon=True).start()
+    _add_routes(app, settings, holder)
+    _add_errors(app)
+    app.before_request(_note_start)
+    app.after_request(_log_request)
+    return app
+
+
+def _load_or_die(holder: ModelHolder, settings: Settings) -> None:
+    try:
+        holder.load(settings)
+    except BrainTumorError as error:
+        log.critical("The model cannot be served: %s", error)
+        os._exit(_WORKER_BOOT_ERROR)
+    except BaseException:
+        log.critical("The model cannot be served", exc_info=True)
+        os._exit(_WORKER_BOOT_ERROR)
+
+
+def _add_routes(app: flask.Flask, settings: Settings, holder: ModelHolder) -> None:
+    @app.get("/")
+    def index() -> dict[str, Any]:
+        routes = sorted({rule.rule for rule in app.url_map.iter_rules()})
+        return {"name": "brain-tumor", "version": brain_tumor.__version__, "routes": routes}
+
+    @app.route("/ping", methods=["GET", "POST"])
+    def ping() -> flask.Response:
+        holder.get()
+        return flask.Response(status=200)
+
+    @app.get("/execution-parameters")
+    def execution_parameters() -> dict[str, Any]:
+        concurrent = os.cpu_count() or 1
+        # The platform refuses a product above 100.
+        megabytes = max(1, min(6, 100 // concurrent))
+        return {
+            "MaxConcurrentTransforms": min(concurrent, 100),
+            "BatchStrategy": "MultiRecord",
+            "MaxPayloadInMB": megabytes,
+        }
+
+    @app.post("/invocations")
+    def invocations() -> flask.Response:
+        request = flask.request
+        media_type = _reply_type(request)
+        classifier = holder.get()
+        content_type = parse_options_header(request.headers.get("Content-Type"))[0].lower()
+        body = _read_body(request, settings.max_body_mb)
+        items = payloads.read_items(body, content_type, settings.max_pixels)
+        entries = _classify(classifier, items)
+        return flask.Response(payloads.write_reply(entries, media_type), mimetype=media_type)
+
+
+def _read_body(request: flask.Request, max_mb: float) -> bytes:
+    """Read at most the limit: a body that names its size is refused unread.
+
+    Werkzeug's own limit cuts a chunked body short without a word (3.1.9), so it is not used.
+    """
+    limit = int(max_mb * 1_000_000)
+    if (request.content_length or 0) <= limit:
+        body: bytes = request.environ["wsgi.input"].read(limit + 1)
+        if len(body) <= limit:
+            return body
+    raise PayloadTooLargeError(
+        f"The body is larger than {max_mb:g} MB, the limit set by BRAIN_TUMOR_MAX_BODY_MB. "
+        "Usual cause: raw numbers as JSON; send the image file itself."
+    )
+
+
+def _classify(classifier: Classifier, items: list[payloads.Item]) -> list[payloads.Entry]:
+    """Classify what could be read; what could not keeps its place."""
+    predictions = iter(classifier.classify([i for i in items if not isinstance(i, ImageError)]))
+    return [item if isinstance(item, ImageError) else next(predictions) for item in items]
+
+
+def _reply_type(request: flask.Request) -> str:
+    accepted = request.accept_mimetypes
+    if not accepted:
+        return payloads.JSON
+    best = accepted.best_match(payloads.REPLY_TYPES)
+    if best is None:
+        raise NotAcceptableError(
+            f"Accept {request.headers['Accept'][:200]!r} names nothing that can be given; wanted "
+            f"one of: {', '.join(payloads.REPLY_TYPES)}."
+        )
+    return best
+
+
+def _add_errors(app: flask.Flask) -> None:
+    @app.errorhandler(BrainTumorError)
+    def ours(error: BrainTumorError) -> flask.Response:
+        if error.status == 500:
+            return unexpected(error)
+        response = flask.jsonify(payloads.error_body(error))
+        response.status_code = error.status
+        if error.status == 503:
+            response.headers["Retry-After"] = _RETRY_AFTER_SECONDS
+        return response
+
+    @app.errorhandler(HTTPException)
+    def http(error: HTTPException) -> flask.Response:
+        status = error.code or 500
+        message = error.description or error.name
+        code = error.name.lower().replace(" ", "_")
+        response = flask.jsonify({"error": {"code": code, "message": message}})
+        response.status_code = status
+        for name, value in error.get_headers():
+            if name == "Allow":
+                response.headers[name] = value
+        return response
+
+    @app.errorhandler(Exception)
+    def unexpected(error: Exception) -> flask.Response:
+        identifier = secrets.token_hex(4)
+        log.error("Error %s", identifier, exc_info=error)
+        message = f"Our own fault; the log has its cause under the id {identifier}."
+        response = flask.jsonify({"error": {"code": "internal_error", "message": message}})
+        response.status_code = 500
+        return response
+
+
+def _note_start() -> None:
+    flask.g.start = time.monotonic()
+
+
+def _log_request(response: flask.Response) -> flask.Response:
+    # The platform pings every few seconds: that would bury everything else.
+    if flask.request.path != "/ping":
+        log.info(
+            "%s %s %d %.1f ms",
+            flask.request.method,
+            flask.request.path,
+            response.status_code,
+            1000 * (time.monotonic() - flask.g.start),
+        )
+    return response

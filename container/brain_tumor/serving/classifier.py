@@ -1,0 +1,93 @@
+"""From decoded scans to labelled predictions. Knows no HTTP and opens no files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brain_tumor import artifact
+from brain_tumor.errors import ArtifactError
+from brain_tumor.images import Pixels, resize
+from brain_tumor.serving.engine import EngineName, load_engine
+
+_BATCH = 32
+
+Decision = Literal["confident", "uncertain"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the classifier says of one scan."""
+
+    label: str
+    probability: float
+    """That of `label`."""
+    probabilities: dict[str, float]
+    """Every class in the order of class_names.json."""
+    decision: Decision
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the entry of a JSON reply."""
+        return {
+            "label": self.label,
+            "probability": self.probability,
+            "probabilities": self.probabilities,
+            "decision": self.decision,
+        }
+
+
+class Classifier:
+    """A loaded model; safe to call from several threads."""
+
+    def __init__(self, predict: artifact.PredictFn, info: artifact.ModelInfo) -> None:
+        self.info = info
+        self._predict = predict
+
+    def classify(self, scans: Sequence[Pixels]) -> list[Prediction]:
+        """Classify scans of any size, (height, width) uint8 0-255 each; one prediction a scan."""
+        if not scans:
+            return []
+        batch = np.stack([resize(scan, self.info.image_size) for scan in scans])
+        rows = artifact.in_batches(self._predict, batch, _BATCH)
+        return [self._prediction(row) for row in rows]
+
+    def warm_up(self) -> None:
+        """Run one real prediction, which also makes the runtime finish its set-up.
+
+        Raises:
+            ArtifactError: what comes out are no probabilities of the model's classes.
+        """
+        size = self.info.image_size
+        row = self._predict(np.zeros((1, size, size), np.uint8))
+        classes = len(self.info.class_names)
+        if row.shape != (1, classes) or not np.isclose(row.sum(), 1, atol=1e-3):
+            raise ArtifactError(
+                f"The model answers {row.tolist()} to a black image; wanted {classes} "
+                "probabilities that sum to 1. Usual cause: a graph and a model.json of two models."
+            )
+
+    def _prediction(self, row: NDArray[np.float32]) -> Prediction:
+        probabilities = dict(zip(self.info.class_names, map(float, row), strict=True))
+        label = max(probabilities, key=probabilities.__getitem__)
+        confident = probabilities[label] >= self.info.thresholds["confident"]
+        return Prediction(
+            label=label,
+            probability=probabilities[label],
+            probabilities=probabilities,
+            decision="confident" if confident else "uncertain",
+        )
+
+
+def load_classifier(model_dir: Path, engine: EngineName) -> Classifier:
+    """Load a model folder and prove with one prediction that it works.
+
+    Raises:
+        ArtifactError: the folder is no model, or its graph cannot be read or run.
+    """
+    info = artifact.load_info(model_dir)
+    classifier = Classifier(load_engine(model_dir, engine), info)
+    classifier.warm_up()
+    return classifier

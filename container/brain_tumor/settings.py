@@ -1,0 +1,77 @@
+"""Settings from the environment: the only place that reads it.
+
+Hyperparameters are no settings: they belong to one training job and live in
+`training.hyperparameters`.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from brain_tumor.errors import SettingsError
+
+
+class Settings(BaseSettings):
+    """What an operator may set; every field's description says what it does."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="BRAIN_TUMOR_", env_ignore_empty=True, populate_by_name=True
+    )
+
+    base_dir: Path = Field(
+        default=Path("/opt/ml"),
+        validation_alias="SAGEMAKER_BASE_DIR",
+        description="Stands for /opt/ml outside the image.",
+    )
+    port: int = Field(
+        default=8080,
+        ge=1,
+        le=65535,
+        validation_alias=AliasChoices("SAGEMAKER_BIND_TO_PORT", "PORT"),
+        description="Port that `serve` listens on; SAGEMAKER_BIND_TO_PORT wins over PORT.",
+    )
+    host: str = Field(
+        default="0.0.0.0",  # noqa: S104 - the platform connects from outside the container
+        description="Address that `serve` listens on.",
+    )
+    engine: Literal["auto", "tensorflow"] = Field(
+        default="auto", description="Inference engine; auto takes the fastest one there is."
+    )
+    threads: int = Field(
+        default=16, ge=2, le=256, description="Requests that `serve` handles at the same time."
+    )
+    max_body_mb: float = Field(
+        default=100, gt=0, description="Request bodies above this many MB are answered 413."
+    )
+    max_megapixels: float = Field(
+        default=50, gt=0, description="Images above this many million pixels are refused."
+    )
+
+    @property
+    def model_dir(self) -> Path:
+        """The folder that holds the model artifact."""
+        return self.base_dir / "model"
+
+    @property
+    def max_pixels(self) -> int:
+        """The largest image that is decoded, in pixels."""
+        return int(self.max_megapixels * 1_000_000)
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        SettingsError: a variable holds a value of the wrong kind; the message names it.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        field = name if name.isupper() else f"BRAIN_TUMOR_{name.upper()}"
+        raise SettingsError(
+            f"Environment variable {field}={first['input']!r} cannot be used: {first['msg']}."
+        ) from error

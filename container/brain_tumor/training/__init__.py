@@ -1,0 +1,1 @@
+"""The training half: it never imports the serving half."""

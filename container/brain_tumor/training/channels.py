@@ -1,0 +1,144 @@
+"""The data channels of a training job: which scans are trained on, validated on and tested on."""
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from brain_tumor.data.archive import Archive, Side
+from brain_tumor.data.duplicates import duplicate_groups
+from brain_tumor.data.report import DatasetReport, describe
+from brain_tumor.data.scans import ScanTable, read_scans
+from brain_tumor.data.split import split_groups
+from brain_tumor.errors import DataError
+from brain_tumor.training.hyperparameters import Hyperparameters
+
+log = logging.getLogger(__name__)
+
+_NAMES: dict[Side, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "val": ("val", "validation"),
+    "test": ("test",),
+}
+
+
+@dataclass(frozen=True)
+class Channels:
+    """The scans of a job, with pixels at the network's size."""
+
+    class_names: list[str]
+    """In output order: sorted."""
+    train: ScanTable
+    val: ScanTable
+    test: ScanTable | None
+    report: DatasetReport
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of scans of each side."""
+        test = 0 if self.test is None else len(self.test)
+        return {"train": len(self.train), "val": len(self.val), "test": test}
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the pixels of the training scans, whatever their order and names."""
+        return hashlib.sha256("".join(sorted(self.train.digests)).encode()).hexdigest()
+
+
+def read_channels(folders: Mapping[str, Path], parameters: Hyperparameters) -> Channels:
+    """Read the channels; without `val` it is split off `train`, whole pictures to one side.
+
+    Args:
+        folders: channel name -> its folder. Channels of other names are not looked at.
+        parameters: image size, seed and validation share.
+
+    Raises:
+        DataError: `train` is missing, a channel cannot be read, fewer than two classes, or a
+            class in `val` or `test` that `train` has not.
+    """
+    found = {side: _folder(folders, side) for side in _NAMES}
+    if found["train"] is None:
+        given = ", ".join(sorted(folders)) or "no channel at all"
+        raise DataError(
+            f"There is no training data: wanted a channel named train, found {given}. Usual "
+            "cause: the job has no InputDataConfig, or its channel has another name."
+        )
+    tables: dict[Side, ScanTable] = {
+        side: _read(side, folder, parameters.image_size)
+        for side, folder in found.items()
+        if folder is not None
+    }
+    train = tables["train"]
+    class_names = sorted(set(train.labels))
+    if len(class_names) < 2:
+        raise DataError(
+            f"Channel train holds one class only, {class_names[0]!r}; a classifier needs at least "
+            "two. Usual cause: the channel points into one class folder's parent by mistake."
+        )
+    used = dict(tables)
+    if "val" not in tables:
+        used["train"], used["val"] = _split_off_validation(train, parameters)
+    for side in ("val", "test"):
+        _require_known_classes(side, tables.get(side), class_names)
+    report = _report(tables, used)
+    return Channels(class_names, used["train"], used["val"], used.get("test"), report)
+
+
+def _folder(folders: Mapping[str, Path], side: Side) -> Path | None:
+    return next((folders[name] for name in _NAMES[side] if name in folders), None)
+
+
+def _read(side: Side, folder: Path, size: int) -> ScanTable:
+    try:
+        with Archive(folder) as archive:
+            table = read_scans(archive, size)
+    except DataError as error:
+        raise DataError(f"Channel {side}: {error}") from error
+    for damaged in table.damaged:
+        log.warning("Channel %s: left out %s: %s", side, damaged.file, damaged.reason)
+    log.info("Channel %s: %d scans, %d left out", side, len(table), len(table.damaged))
+    return table
+
+
+def _split_off_validation(
+    table: ScanTable, parameters: Hyperparameters
+) -> tuple[ScanTable, ScanTable]:
+    share = parameters.validation_share
+    shares: dict[Side, float] = {"train": 1 - share, "val": share}
+    sides = split_groups(duplicate_groups(table), table.labels, shares, parameters.seed)
+    log.info("No val channel: %d of the training scans are set aside", len(sides["val"]))
+    return table.rows(sides["train"]), table.rows(sides["val"])
+
+
+def _require_known_classes(side: str, table: ScanTable | None, class_names: list[str]) -> None:
+    unknown = sorted(set(table.labels) - set(class_names)) if table else []
+    if unknown:
+        raise DataError(
+            f"Channel {side} holds classes that train has not: {', '.join(unknown)} (train has "
+            f"{', '.join(class_names)}). Usual cause: a class folder spelt differently."
+        )
+
+
+def _report(read: Mapping[Side, ScanTable], used: Mapping[Side, ScanTable]) -> DatasetReport:
+    """Describe all channels as one data set; a file's name begins with the channel it lies in."""
+    named = {side: _with_channel(side, table) for side, table in read.items()}
+    together = ScanTable(
+        scans=[scan for table in named.values() for scan in table.scans],
+        digests=[digest for table in named.values() for digest in table.digests],
+        pixels=np.empty((0, 0, 0), np.uint8),
+        damaged=[entry for table in named.values() for entry in table.damaged],
+    )
+    splits = {
+        str(side): [f"{side if side in read else 'train'}/{file}" for file in table.files]
+        for side, table in used.items()
+    }
+    return describe(together, splits)
+
+
+def _with_channel(channel: str, table: ScanTable) -> ScanTable:
+    return replace(
+        table,
+        scans=[replace(scan, file=f"{channel}/{scan.file}") for scan in table.scans],
+        damaged=[replace(entry, file=f"{channel}/{entry.file}") for entry in table.damaged],
+    )

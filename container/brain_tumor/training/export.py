@@ -1,0 +1,40 @@
+"""The trained network as the functions a SavedModel offers: logits become probabilities here."""
+
+import keras
+import tensorflow as tf
+
+
+class Servable(tf.Module):  # type: ignore[misc]
+    """The two signatures of the artifact; see the interface of `model/1/`."""
+
+    def __init__(self, network: keras.Model, temperature: float, size: int) -> None:
+        super().__init__(name="brain_tumor")
+        # The network's own layers hold what is saved; Keras tracks them for TensorFlow.
+        self.network = network
+        self._temperature = temperature
+        self._size = size
+        images = tf.TensorSpec((None, size, size, 1), tf.float32, name="images")
+        image_bytes = tf.TensorSpec((None,), tf.string, name="image_bytes")
+        self.serving_default = tf.function(self._from_pixels, input_signature=[images])
+        self.serving_bytes = tf.function(self._from_bytes, input_signature=[image_bytes])
+
+    def _from_pixels(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """float32 (n, size, size, 1), 0-255 -> probabilities float32 (n, classes)."""
+        logits = self.network(images, training=False)
+        return {"probabilities": tf.nn.softmax(logits / self._temperature)}
+
+    def _from_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Encoded JPEG, PNG, GIF or BMP (n,) -> the same, for servers without our decoder.
+
+        TensorFlow's decoder and scaling differ from Pillow's by about one grey level, and it
+        does not turn an image as its EXIF says. `serve` does not use this signature.
+        """
+        images = tf.map_fn(self._decode, image_bytes, fn_output_signature=tf.float32)
+        return self._from_pixels(tf.ensure_shape(images, (None, self._size, self._size, 1)))
+
+    def _decode(self, data: tf.Tensor) -> tf.Tensor:
+        colour = tf.cast(tf.io.decode_image(data, channels=3, expand_animations=False), tf.float32)
+        # ITU-R 601-2, the weights that Pillow turns colour to grey with.
+        grey = tf.round(tf.tensordot(colour, [[0.299], [0.587], [0.114]], axes=1))
+        scaled = tf.image.resize(grey, (self._size, self._size), antialias=True)
+        return tf.clip_by_value(tf.round(scaled), 0, 255)

@@ -1,0 +1,192 @@
+"""The training loop: one step of our own, one metric line an epoch, early stopping.
+
+Keras' `fit` is not used: it fails under MultiWorkerMirroredStrategy (keras-team/keras#20585), and
+one machine and many shall run the same step.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from brain_tumor.errors import BrainTumorError
+from brain_tumor.training.hyperparameters import Hyperparameters
+from brain_tumor.training.metrics import Epoch, Fit
+from brain_tumor.training.schedule import Progress, learning_rate_at
+
+log = logging.getLogger(__name__)
+
+_AVERAGE_DECAY = 0.99
+"""The mean follows the last hundred steps or so."""
+
+
+class Trainer:
+    """The steps on one network; built once, traced once."""
+
+    def __init__(
+        self, network: keras.Model, averaged: keras.Model, parameters: Hyperparameters
+    ) -> None:
+        """Take the network to train and one of the same weights that follows it.
+
+        `averaged` holds the running mean of the weights (Polyak averaging), which is what is
+        validated and served: it is steadier than the weights of any one step.
+        """
+        self.network = network
+        self.averaged = averaged
+        self.averaged.set_weights(network.get_weights())
+        self.optimizer = keras.optimizers.AdamW(
+            parameters.learning_rate, weight_decay=parameters.weight_decay
+        )
+        self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        if keras.mixed_precision.global_policy().compute_dtype == "float16":
+            self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
+        self.optimizer.build(network.trainable_variables)
+        self._smoothing = parameters.label_smoothing
+        self._loss, self._accuracy = keras.metrics.Mean(), keras.metrics.SparseCategoricalAccuracy()
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def train_step(self, images: tf.Tensor, labels: tf.Tensor) -> None:
+        """Take one step on (batch, size, size, 1) images and (batch,) labels."""
+        with tf.GradientTape() as tape:
+            logits = self.network(images, training=True)
+            loss = self._mean_loss(labels, logits, self._smoothing)
+            scaled = self.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, self.network.trainable_variables)
+        self.optimizer.apply_gradients(
+            zip(gradients, self.network.trainable_variables, strict=True)
+        )
+        self._average()
+        self._count(labels, logits, loss)
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def evaluation_step(self, images: tf.Tensor, labels: tf.Tensor) -> None:
+        """Count loss and accuracy of the averaged weights; the loss is without smoothing."""
+        logits = self.averaged(images, training=False)
+        self._count(labels, logits, self._mean_loss(labels, logits, 0.0))
+
+    def take_figures(self) -> tuple[float, float]:
+        """Return mean loss and accuracy since the last call, and begin anew."""
+        figures = float(self._loss.result()), float(self._accuracy.result())
+        self._loss.reset_state()
+        self._accuracy.reset_state()
+        return figures
+
+    def _average(self) -> None:
+        # Short memory at first, so that the mean soon forgets the random start.
+        step = tf.cast(self.optimizer.iterations, tf.float32)
+        decay = tf.minimum(_AVERAGE_DECAY, (1 + step) / (10 + step))
+        for mean, weight in zip(self.averaged.weights, self.network.weights, strict=True):
+            mean.assign_sub((1 - decay) * (mean - weight))
+
+    def _mean_loss(self, labels: tf.Tensor, logits: tf.Tensor, smoothing: float) -> tf.Tensor:
+        targets = tf.one_hot(labels, logits.shape[-1])
+        return tf.reduce_mean(
+            keras.losses.categorical_crossentropy(
+                targets, logits, from_logits=True, label_smoothing=smoothing
+            )
+        )
+
+    def _count(self, labels: tf.Tensor, logits: tf.Tensor, loss: tf.Tensor) -> None:
+        self._loss.update_state(loss, sample_weight=tf.shape(labels)[0])
+        self._accuracy.update_state(labels, logits)
+
+
+def fit(
+    trainer: Trainer,
+    train: tf.data.Dataset,
+    val: tf.data.Dataset,
+    parameters: Hyperparameters,
+    stop_asked: Callable[[], bool],
+    report: Callable[[Epoch], None],
+) -> Fit:
+    """Train until the epochs, the patience or the time budget are used up.
+
+    Args:
+        trainer: the network and its steps; `averaged` holds the best epoch's weights at the end.
+        train: batches of a pass over the training scans.
+        val: batches of the validation scans.
+        parameters: epochs, patience, learning rate, time budget.
+        stop_asked: asked before every step; True ends training after that step.
+        report: called with each epoch as it ends.
+
+    Raises:
+        BrainTumorError: the loss is no longer a number.
+    """
+    budget = parameters.time_budget_minutes
+    progress = Progress(parameters.epochs * int(train.cardinality()), budget and budget * 60)
+    epochs: list[Epoch] = []
+    best, best_weights, ended = None, trainer.averaged.get_weights(), "all epochs done"
+    for number in range(1, parameters.epochs + 1):
+        epoch = _run_epoch(trainer, train, val, number, progress, parameters, stop_asked)
+        report(epoch)
+        epochs.append(epoch)
+        if best is None or epoch.val_loss < best.val_loss:
+            best, best_weights = epoch, trainer.averaged.get_weights()
+        if reason := _reason_to_end(epoch, best, progress, parameters, stop_asked):
+            ended = reason
+            break
+    assert best is not None  # noqa: S101 - epochs is at least 1
+    trainer.averaged.set_weights(best_weights)
+    return Fit(epochs, best, ended)
+
+
+def _run_epoch(
+    trainer: Trainer,
+    train: tf.data.Dataset,
+    val: tf.data.Dataset,
+    number: int,
+    progress: Progress,
+    parameters: Hyperparameters,
+    stop_asked: Callable[[], bool],
+) -> Epoch:
+    start = time.monotonic()
+    rate = parameters.learning_rate
+    for images, labels in train:
+        rate = learning_rate_at(progress.fraction(), parameters.learning_rate)
+        trainer.optimizer.learning_rate = rate
+        trainer.train_step(images, labels)
+        progress.step += 1
+        if stop_asked() or progress.fraction() >= 1:
+            break
+    train_loss, train_accuracy = trainer.take_figures()
+    for images, labels in val:
+        trainer.evaluation_step(images, labels)
+    val_loss, val_accuracy = trainer.take_figures()
+    if not (math.isfinite(train_loss) and math.isfinite(val_loss)):
+        raise BrainTumorError(
+            f"The loss is no longer a number in epoch {number} (training {train_loss}, validation "
+            f"{val_loss}). Usual cause: learning-rate={parameters.learning_rate} is too high; try "
+            "a tenth of it."
+        )
+    seconds = time.monotonic() - start
+    return Epoch(number, train_loss, train_accuracy, val_loss, val_accuracy, rate, seconds)
+
+
+def _reason_to_end(
+    epoch: Epoch,
+    best: Epoch,
+    progress: Progress,
+    parameters: Hyperparameters,
+    stop_asked: Callable[[], bool],
+) -> str | None:
+    if stop_asked():
+        return "asked to stop"
+    if epoch.epoch - best.epoch >= parameters.patience:
+        return f"no better validation loss for {parameters.patience} epochs"
+    if progress.fraction() >= 1 and epoch.epoch < parameters.epochs:
+        return f"time budget of {parameters.time_budget_minutes:g} minutes used up"
+    return None
+
+
+def network_logits(network: keras.Model, batches: tf.data.Dataset) -> NDArray[np.float32]:
+    """Return the logits (n, classes) of all batches, in order."""
+    forward: Any = tf.function(
+        lambda images: network(images, training=False), reduce_retracing=True
+    )
+    return np.concatenate([forward(images).numpy() for images, _ in batches])

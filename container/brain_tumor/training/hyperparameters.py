@@ -1,0 +1,102 @@
+"""The hyperparameters of a training job: names, types, ranges and defaults."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from brain_tumor.errors import HyperparameterError
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
+class Hyperparameters(BaseModel):
+    """One field a hyperparameter; all arrive as strings and all are optional."""
+
+    model_config = ConfigDict(
+        alias_generator=_dashed, populate_by_name=True, extra="forbid", frozen=True
+    )
+
+    epochs: int = Field(default=30, ge=1, le=10_000, description="Most epochs to train.")
+    batch_size: int = Field(default=32, ge=1, le=4096, description="Scans a training step.")
+    learning_rate: float = Field(
+        default=2e-3, gt=0, le=1, description="Peak of the cosine schedule, after warm-up."
+    )
+    weight_decay: float = Field(default=0.02, ge=0, le=1, description="AdamW's weight decay.")
+    label_smoothing: float = Field(default=0.05, ge=0, lt=1, description="Softening of labels.")
+    image_size: int = Field(
+        default=128, ge=32, le=512, description="Height and width of the network's input, pixels."
+    )
+    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="Seed of all that is random.")
+    patience: int = Field(
+        default=10, ge=1, description="Epochs without a better validation loss before stopping."
+    )
+    backbone: Literal["small"] = Field(default="small", description="Which network is trained.")
+    pretrained: bool = Field(default=False, description="Start from pretrained weights.")
+    augment: bool = Field(default=True, description="Vary scans at random while training.")
+    mixed_precision: bool = Field(
+        default=False, description="Compute in bfloat16 (float16 on a GPU) while training."
+    )
+    time_budget_minutes: float | None = Field(
+        default=None, gt=0, description="Finish training, schedule included, within this time."
+    )
+    validation_share: float = Field(
+        default=0.15, gt=0, lt=0.9, description="Split off `train` when there is no `val` channel."
+    )
+
+    @model_validator(mode="after")
+    def _no_pretrained_weights_yet(self) -> Self:
+        if self.pretrained:
+            raise ValueError(
+                f"backbone {self.backbone!r} has no pretrained weights; leave pretrained out"
+            )
+        return self
+
+
+def parse_hyperparameters(raw: Mapping[str, Any]) -> Hyperparameters:
+    """Read hyperparameters as the platform gives them.
+
+    Values may be strings, quoted or not, or JSON values; underscores and dashes are the same.
+    What the platform and its SDKs add (`sagemaker_*`, `_tuning_objective_metric`) is ignored.
+
+    Raises:
+        HyperparameterError: an unknown name, or a value of the wrong kind or out of range.
+    """
+    given: dict[str, Any] = {}
+    for name, value in raw.items():
+        if name.startswith("sagemaker_") or name == "_tuning_objective_metric":
+            continue
+        key = _dashed(name)
+        if key in given:
+            raise HyperparameterError(f"Hyperparameter {key!r} is given twice; give it once.")
+        _require_known(name, key)
+        given[key] = _unquote(value)
+    try:
+        # A null stands for a hyperparameter that was left out.
+        return Hyperparameters.model_validate(
+            {key: value for key, value in given.items() if value not in (None, "None", "null")}
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0]) if first["loc"] else "pretrained"
+        raise HyperparameterError(
+            f"Hyperparameter {key}={given.get(key)!r} cannot be used: {first['msg']}."
+        ) from error
+
+
+def _unquote(value: Any) -> Any:
+    """Take off the quotes that some SDKs leave round a string value."""
+    if isinstance(value, str) and len(value) >= 2 and value[0] == value[-1] == '"':
+        return value[1:-1]
+    return value.strip() if isinstance(value, str) else value
+
+
+def _require_known(name: str, key: str) -> None:
+    known = [_dashed(field) for field in Hyperparameters.model_fields]
+    if key not in known:
+        near = difflib.get_close_matches(key, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}."
+        raise HyperparameterError(f"Unknown hyperparameter {name!r}; {hint}")

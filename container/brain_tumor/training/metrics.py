@@ -1,0 +1,40 @@
+"""What a training loop measures each epoch, and the lines that say it to the platform."""
+
+from dataclasses import asdict, dataclass, fields
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch gave; the names are those of the metric lines."""
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    learning_rate: float
+    seconds: float
+
+    def metric_line(self) -> str:
+        """The line that SageMaker's metric definitions match: `name=value;` for each figure."""
+        return " ".join(f"{name}={value:.6g};" for name, value in asdict(self).items())
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A finished training loop; the network holds the weights of `best`."""
+
+    epochs: list[Epoch]
+    best: Epoch
+    ended: str
+    """Why it ended, for people."""
+
+
+TEST_ACCURACY = "test_accuracy"
+"""Printed once, when the finished model has been evaluated on the test channel."""
+
+METRIC_NAMES = (*(field.name for field in fields(Epoch) if field.name != "epoch"), TEST_ACCURACY)
+"""No name ends another, so that no definition matches another's figure."""
+
+METRIC_DEFINITIONS = [{"Name": name, "Regex": f"{name}=([-+0-9.eE]+);"} for name in METRIC_NAMES]
+"""For SageMaker's AlgorithmSpecification.MetricDefinitions."""

@@ -1,0 +1,73 @@
+"""The files a training run leaves in output/data: figures, tables and pictures."""
+
+import csv
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sklearn import metrics
+
+from brain_tumor.training.evaluation import Evaluation, model_quality
+from brain_tumor.training.metrics import Fit
+from brain_tumor.training.plots import draw_confusion_matrix, draw_learning_curves
+
+
+def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
+    """Write the evaluation's JSON, text, CSV and picture into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    quality = json.dumps(model_quality(evaluation), indent=2) + "\n"
+    (folder / "evaluation.json").write_text(quality)
+    _write_classification_report(evaluation, folder)
+    _write_confusion_csv(evaluation, folder / "confusion_matrix.csv")
+    _write_predictions(evaluation, folder / "predictions.csv")
+    draw_confusion_matrix(evaluation, folder / "confusion_matrix.png")
+
+
+def write_history(fitted: Fit, folder: Path) -> None:
+    """Write `training_history.json` and `learning_curves.png` into `folder`."""
+    history = {
+        "ended": fitted.ended,
+        "best_epoch": fitted.best.epoch,
+        "epochs": [asdict(epoch) for epoch in fitted.epochs],
+    }
+    (folder / "training_history.json").write_text(json.dumps(history, indent=2) + "\n")
+    draw_learning_curves(fitted.epochs, fitted.best, folder / "learning_curves.png")
+
+
+def _write_classification_report(evaluation: Evaluation, folder: Path) -> None:
+    def report(as_dict: bool) -> Any:
+        return metrics.classification_report(
+            evaluation.labels,
+            evaluation.predicted,
+            labels=range(len(evaluation.class_names)),
+            target_names=list(evaluation.class_names),
+            zero_division=0,
+            output_dict=as_dict,
+        )
+
+    (folder / "classification_report.txt").write_text(report(as_dict=False))
+    text = json.dumps(report(as_dict=True), indent=2) + "\n"
+    (folder / "classification_report.json").write_text(text)
+
+
+def _write_confusion_csv(evaluation: Evaluation, path: Path) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["label \\ predicted", *evaluation.class_names])
+        for name, row in zip(evaluation.class_names, evaluation.confusion_matrix(), strict=True):
+            writer.writerow([name, *map(int, row)])
+
+
+def _write_predictions(evaluation: Evaluation, path: Path) -> None:
+    names = evaluation.class_names
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["file", "label", "predicted", "probability", *names])
+        for row, probabilities in enumerate(evaluation.probabilities):
+            predicted = int(evaluation.predicted[row])
+            figures = [f"{probability:.6f}" for probability in probabilities]
+            label = names[evaluation.labels[row]]
+            writer.writerow(
+                [evaluation.files[row], label, names[predicted], figures[predicted], *figures]
+            )

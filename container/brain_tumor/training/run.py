@@ -1,0 +1,152 @@
+"""A training job from beginning to end, in chapters; `main` is what sagemaker-training calls.
+
+The toolkit's `train` script reads SAGEMAKER_TRAINING_MODULE=brain_tumor.training.run:main and calls
+`main` in its own process. /opt/ml is known here through the toolkit alone. TensorFlow is imported
+only once hyperparameters and data are found to be in order.
+"""
+
+import logging
+import signal
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from brain_tumor import artifact
+from brain_tumor.data.report import write_report
+from brain_tumor.errors import BrainTumorError
+from brain_tumor.logs import configure_logging
+from brain_tumor.training.channels import Channels, read_channels
+from brain_tumor.training.hyperparameters import Hyperparameters, parse_hyperparameters
+from brain_tumor.training.metrics import TEST_ACCURACY
+
+if TYPE_CHECKING:
+    from brain_tumor.training.evaluation import Evaluation
+    from brain_tumor.training.metrics import Fit
+
+log = logging.getLogger(__name__)
+
+_NO_ABSTENTION = 0.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the platform gave this job: strings and folders, nothing checked yet."""
+
+    hyperparameters: Mapping[str, Any]
+    channels: Mapping[str, Path]
+    model_dir: Path
+    output_dir: Path
+
+
+def main() -> None:
+    """Train as the job in /opt/ml says.
+
+    Raises:
+        sagemaker_training.errors.ClientError: its text, cause first, becomes output/failure.
+    """
+    from sagemaker_training import environment, errors
+
+    configure_logging()
+    output_dir = Path(environment.output_dir)
+    # The toolkit keeps a failure file that is already there: one of a former local run would hide
+    # this run's cause.
+    for stale in ("failure", "success"):
+        with suppress(FileNotFoundError):
+            (output_dir / stale).unlink()
+    try:
+        given = environment.Environment()
+        job = Job(
+            hyperparameters=given.hyperparameters,
+            channels={name: Path(path) for name, path in given.channel_input_dirs.items()},
+            model_dir=Path(given.model_dir),
+            output_dir=Path(given.output_data_dir),
+        )
+        train(job, _StopSignal())
+    except BrainTumorError as error:
+        raise errors.ClientError(str(error)) from error
+    # Whatever else went wrong: its name and message first, since only 1024 characters are shown.
+    except Exception as error:
+        raise errors.ClientError(
+            f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
+        ) from error
+
+
+class _StopSignal:
+    """Remembers SIGTERM, with which the platform asks for an end within 120 seconds."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        signal.signal(signal.SIGTERM, self._ask)
+
+    def _ask(self, _signal: int, _frame: object) -> None:
+        log.warning("SIGTERM: training ends after this step, then the best model is saved")
+        self._asked = True
+
+    def __call__(self) -> bool:
+        return self._asked
+
+
+def train(job: Job, stop_asked: Callable[[], bool]) -> None:
+    """Read, train, evaluate, report, save.
+
+    Args:
+        job: hyperparameters and folders.
+        stop_asked: True once training shall end early and save what it has.
+
+    Raises:
+        BrainTumorError: the job cannot be done as given; nothing is left in `model_dir` then.
+    """
+    # --- What was asked for ---
+    parameters = parse_hyperparameters(job.hyperparameters)
+    log.info("Hyperparameters: %s", parameters.model_dump_json(by_alias=True))
+
+    # --- Data ---
+    channels = read_channels(job.channels, parameters)
+    write_report(channels.report, job.output_dir, "training job")
+
+    # --- Training, and a temperature fitted on validation ---
+    from brain_tumor.training import learn, report
+
+    network, fitted = learn.train_network(channels, parameters, stop_asked)
+    temperature = learn.calibrate(network, channels)
+
+    # --- Evaluation: of the very functions that are saved below ---
+    servable = learn.Servable(network, temperature, parameters.image_size)
+    evaluation = learn.evaluate(servable, channels)
+
+    # --- Reports, then the artifact: a failure above leaves no model behind ---
+    report.write_evaluation(evaluation, job.output_dir)
+    report.write_history(fitted, job.output_dir)
+    info = _model_info(channels, parameters, temperature, fitted, evaluation)
+    artifact.save(job.model_dir, servable, info)
+    if evaluation.channel == "test":
+        print(f"{TEST_ACCURACY}={evaluation.accuracy:.6g};", flush=True)
+    log.info("The model is in %s, the reports are in %s", job.model_dir, job.output_dir)
+
+
+def _model_info(
+    channels: Channels,
+    parameters: Hyperparameters,
+    temperature: float,
+    fitted: "Fit",
+    evaluation: "Evaluation",
+) -> artifact.ModelInfo:
+    from brain_tumor.training.learn import library_versions
+
+    return artifact.ModelInfo(
+        class_names=channels.class_names,
+        image_size=parameters.image_size,
+        temperature=temperature,
+        thresholds={"confident": _NO_ABSTENTION},
+        versions=library_versions(),
+        data={"fingerprint": channels.fingerprint(), "scans": channels.counts()},
+        hyperparameters=parameters.model_dump(by_alias=True),
+        metrics={
+            "evaluated_on": evaluation.channel,
+            "accuracy": evaluation.accuracy,
+            "best_epoch": asdict(fitted.best),
+        },
+    )

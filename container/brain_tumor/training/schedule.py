@@ -1,0 +1,43 @@
+"""Learning rate and time: how far a run has come, and how large its steps are."""
+
+import math
+import time
+from collections.abc import Callable
+
+_WARM_UP = 0.05
+
+
+class Progress:
+    """How far a run has come, from 0 to 1, by epochs or by its time budget, whichever is more."""
+
+    def __init__(
+        self,
+        total_steps: int,
+        budget_seconds: float | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._total_steps = total_steps
+        self._budget = budget_seconds
+        self._clock = clock
+        self._start = clock()
+        self.step = 0
+
+    def seconds(self) -> float:
+        """Seconds since the run began."""
+        return self._clock() - self._start
+
+    def fraction(self) -> float:
+        """The share of the run that is over."""
+        by_time = self.seconds() / self._budget if self._budget else 0.0
+        return min(1.0, max(self.step / self._total_steps, by_time))
+
+
+def learning_rate_at(fraction: float, peak: float) -> float:
+    """Rise linearly over the first 5 % of a run, then fall as half a cosine (arXiv 1608.03983).
+
+    The last steps keep a hundredth of the peak.
+    """
+    if fraction < _WARM_UP:
+        return peak * max(fraction / _WARM_UP, 0.01)
+    cosine = 0.5 * (1 + math.cos(math.pi * (fraction - _WARM_UP) / (1 - _WARM_UP)))
+    return peak * max(cosine, 0.01)
