@@ -1,0 +1,131 @@
+"""Draw a small synthetic data set in the Kaggle layout: head phantoms, not scans of anyone.
+
+    python local_test/phantoms.py OUT.zip [--per-class 100] [--seed 0]
+
+It shows that the machinery works, and nothing about how well real scans are classified. Needs
+numpy and Pillow, which the image and the project's virtual environments have.
+"""
+
+import argparse
+import io
+import math
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+CLASSES = ("glioma", "meningioma", "notumor", "pituitary")
+SIZE = 192
+_TEST_SHARE = 0.2
+# The same seed gives the same zip to the byte: the earliest time a zip can hold.
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+def draw_phantom(label: str, random: np.random.Generator) -> Image.Image:
+    """Draw one head of a class: (192, 192) grey.
+
+    A glioma is an irregular ring inside a hemisphere, a meningioma a bright disc at the skull, a
+    pituitary tumour a small bright disc at the middle of the base.
+    """
+    image = Image.new("L", (SIZE, SIZE), int(random.integers(0, 12)))
+    draw = ImageDraw.Draw(image)
+    x, y = SIZE / 2 + random.normal(0, 4, 2)
+    width, height = random.uniform(62, 72), random.uniform(76, 86)
+    _disc(draw, x, y, width, height, int(random.integers(150, 210)))
+    _disc(draw, x, y, width - 6, height - 6, 25)
+    brain = int(random.integers(85, 120))
+    _disc(draw, x, y, width - 10, height - 10, brain)
+    for side in (-1, 1):
+        _disc(draw, x + side * 12, y - 4, random.uniform(4, 8), random.uniform(16, 24), brain - 45)
+    _LESIONS[label](draw, random, x, y, width, height)
+    image = image.filter(ImageFilter.GaussianBlur(float(random.uniform(0.8, 1.6))))
+    noisy = np.asarray(image, np.float64) + random.normal(0, random.uniform(3, 8), (SIZE, SIZE))
+    turned = Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
+    return turned.rotate(float(random.normal(0, 5)), Image.Resampling.BILINEAR)
+
+
+def write_phantoms(path: Path, per_class: int, seed: int) -> None:
+    """Write a zip of JPEGs: Training/<class>/ and Testing/<class>/."""
+    random = np.random.default_rng(seed)
+    with zipfile.ZipFile(path, "w") as archive:
+        for label in CLASSES:
+            for number in range(per_class):
+                side = "Testing" if number < per_class * _TEST_SHARE else "Training"
+                data = io.BytesIO()
+                draw_phantom(label, random).save(data, "JPEG", quality=90)
+                name = f"{side}/{label}/phantom-{number:04}.jpg"
+                archive.writestr(zipfile.ZipInfo(name, _ZIP_TIME), data.getvalue())
+
+
+def _disc(
+    draw: ImageDraw.ImageDraw, x: float, y: float, width: float, height: float, grey: int
+) -> None:
+    draw.ellipse((x - width, y - height, x + width, y + height), fill=grey)
+
+
+def _glioma(
+    draw: ImageDraw.ImageDraw, random: np.random.Generator, x: float, y: float, w: float, h: float
+) -> None:
+    centre_x = x + random.choice([-1, 1]) * w * random.uniform(0.35, 0.5)
+    centre_y = y + h * random.uniform(-0.4, 0.3)
+    radius = random.uniform(14, 22)
+    angles = np.linspace(0, 2 * math.pi, 14, endpoint=False)
+    radii = radius * random.uniform(0.7, 1.25, 14)
+    for scale, grey in ((1.0, 215), (0.6, 55)):
+        outline = [
+            (centre_x + scale * r * math.cos(a), centre_y + scale * r * math.sin(a))
+            for a, r in zip(angles, radii, strict=True)
+        ]
+        draw.polygon(outline, fill=grey)
+
+
+def _meningioma(
+    draw: ImageDraw.ImageDraw, random: np.random.Generator, x: float, y: float, w: float, h: float
+) -> None:
+    angle = random.uniform(math.pi, 2 * math.pi)
+    radius = random.uniform(12, 19)
+    reach = 1 - (radius + 6) / w
+    _disc(
+        draw,
+        x + reach * w * math.cos(angle),
+        y + reach * h * math.sin(angle),
+        radius,
+        radius * random.uniform(0.85, 1.15),
+        int(random.integers(205, 245)),
+    )
+
+
+def _notumor(
+    draw: ImageDraw.ImageDraw, random: np.random.Generator, x: float, y: float, w: float, h: float
+) -> None:
+    """Draw nothing."""
+
+
+def _pituitary(
+    draw: ImageDraw.ImageDraw, random: np.random.Generator, x: float, y: float, w: float, h: float
+) -> None:
+    radius = random.uniform(7, 11)
+    _disc(draw, x + random.normal(0, 2), y + h * 0.5, radius, radius, 230)
+
+
+_LESIONS = {
+    "glioma": _glioma,
+    "meningioma": _meningioma,
+    "notumor": _notumor,
+    "pituitary": _pituitary,
+}
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("out", type=Path, help="zip to write")
+    parser.add_argument("--per-class", type=int, default=100, help="phantoms a class")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    write_phantoms(arguments.out, arguments.per_class, arguments.seed)
+
+
+if __name__ == "__main__":
+    main()
