@@ -1,0 +1,50 @@
+"""Training jobs as the platform starts them: an /opt/ml folder, and the command `train` on it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+
+
+def make_ml_dir(
+    base: Path, channels: Mapping[str, Path], hyperparameters: Mapping[str, str]
+) -> Path:
+    """Lay out /opt/ml in `base`: the three config files, and a copy of each channel's data.
+
+    A channel may be a zip or another file, which is put into the channel, or a folder, which
+    becomes it.
+    """
+    config = base / "input" / "config"
+    config.mkdir(parents=True)
+    for folder in ("input/data", "model", "output/data"):
+        (base / folder).mkdir(parents=True)
+    resource = ROOT / "local_test" / "test_dir" / "input" / "config" / "resourceconfig.json"
+    shutil.copy(resource, config)
+    (config / "hyperparameters.json").write_text(json.dumps(hyperparameters))
+    channel = {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated"}
+    (config / "inputdataconfig.json").write_text(json.dumps(dict.fromkeys(channels, channel)))
+    for name, data in channels.items():
+        target = base / "input" / "data" / name
+        if data.is_dir():
+            shutil.copytree(data, target)
+        else:
+            target.mkdir()
+            shutil.copy(data, target)
+    return base
+
+
+def run_train(ml_dir: Path) -> subprocess.CompletedProcess[str]:
+    """Run `brain-tumor train` on a folder and wait for its end."""
+    return subprocess.run(
+        [BIN / "brain-tumor", "train"],
+        env={**os.environ, "SAGEMAKER_BASE_DIR": str(ml_dir)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )

@@ -1,0 +1,98 @@
+"""A real `serve` on a loopback port, and HTTP requests to it."""
+
+import http.client
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from tests.jobs import BIN
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the server answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def free_port() -> int:
+    """Find a port on loopback that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def request(
+    port: int,
+    method: str,
+    path: str,
+    body: Any = None,
+    headers: Mapping[str, str] | None = None,
+) -> Reply:
+    """Send one request; an iterable body goes out chunked, without Content-Length."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request(method, path, body=body, headers=dict(headers or {}))
+        response = connection.getresponse()
+        return Reply(response.status, dict(response.getheaders()), response.read())
+    finally:
+        connection.close()
+
+
+class Server:
+    """A running `serve`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+        self.process = process
+        self.port = port
+        self.log = log
+
+    @classmethod
+    @contextmanager
+    def start(cls, ml_dir: Path, port: int, log: Path, **env: str) -> Iterator[Self]:
+        """Start `serve` on a model folder; it is ended with the block."""
+        with log.open("wb") as sink:
+            process = subprocess.Popen(
+                [BIN / "serve"],
+                env={**os.environ, "SAGEMAKER_BASE_DIR": str(ml_dir), "PORT": str(port), **env},
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            yield cls(process, port, log)
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Send one request to this server."""
+        return request(self.port, method, path, body, headers)
+
+    def wait_until_ready(self) -> list[int]:
+        """Ping until 200; return the statuses met on the way, 0 for no connection yet."""
+        seen: list[int] = []
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                seen.append(self.request("GET", "/ping").status)
+            except OSError:
+                seen.append(0)
+            if seen[-1] == 200:
+                return seen
+            time.sleep(0.1)
+        raise AssertionError(f"never ready; pings {seen[-5:]}; log:\n{self.log.read_text()}")

@@ -1,0 +1,225 @@
+"""The serving contract, on a real gunicorn over real sockets."""
+
+import base64
+import io
+import json
+import signal
+import socket
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.server import Server, free_port
+
+JPEG = {"Content-Type": "image/jpeg"}
+
+
+@pytest.fixture(scope="session")
+def scans(prepared: Path) -> list[bytes]:
+    """Give the test images' bytes."""
+    with zipfile.ZipFile(prepared / "Test.zip") as archive:
+        return [archive.read(name) for name in sorted(archive.namelist())]
+
+
+def test_ping_is_503_while_loading_and_200_with_an_empty_body_once_ready(
+    trained: Path, tmp_path: Path
+) -> None:
+    with Server.start(trained, free_port(), tmp_path / "log") as server:
+        seen = server.wait_until_ready()
+        assert 503 in seen
+        assert set(seen) <= {0, 503, 200}
+        for method in ("GET", "HEAD", "POST"):
+            reply = server.request(method, "/ping")
+            assert (reply.status, reply.body) == (200, b"")
+
+
+def test_a_jpeg_gets_label_probabilities_and_decision(
+    server: Server, scans: list[bytes]
+) -> None:
+    reply = server.request("POST", "/invocations", scans[0], JPEG)
+    assert reply.status == 200
+    (entry,) = json.loads(reply.body)["predictions"]
+    assert list(entry["probabilities"]) == ["glioma", "meningioma", "notumor", "pituitary"]
+    assert sum(entry["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert entry["probability"] == entry["probabilities"][entry["label"]]
+    assert entry["decision"] == "confident"
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "hint"),
+    [
+        ("truncated", "image/jpeg", 400, "truncated"),
+        (b"", "image/jpeg", 400, "empty"),
+        (b"<!doctype html><html></html>", "image/jpeg", 400, "no image"),
+        (b'{"data": []}', "application/json", 400, "instances"),
+        (b"a,b", "text/csv", 415, "image/jpeg"),
+    ],
+)
+def test_a_bad_body_gets_a_4xx_with_a_hint_and_the_server_goes_on(
+    server: Server,
+    scans: list[bytes],
+    body: bytes | str,
+    content_type: str,
+    status: int,
+    hint: str,
+) -> None:
+    sent = scans[0][:600] if isinstance(body, str) else body
+    reply = server.request("POST", "/invocations", sent, {"Content-Type": content_type})
+    assert reply.status == status
+    assert hint in json.loads(reply.body)["error"]["message"]
+    assert len(reply.body) < 2048
+    assert server.request("POST", "/invocations", scans[0], JPEG).status == 200
+
+
+def test_json_lines_and_csv_hold_the_figures_of_the_json(
+    server: Server, scans: list[bytes]
+) -> None:
+    instances = [{"b64": base64.b64encode(scan).decode()} for scan in scans[:3]]
+    body = json.dumps({"instances": instances})
+    headers = {"Content-Type": "application/json"}
+    entries = json.loads(server.request("POST", "/invocations", body, headers).body)["predictions"]
+    assert len(entries) == 3
+    lines = server.request(
+        "POST", "/invocations", body, {**headers, "Accept": "application/jsonlines"}
+    )
+    assert lines.body.endswith(b"\n")
+    labels = [json.loads(line)["label"] for line in lines.body.splitlines()]
+    assert labels == [entry["label"] for entry in entries]
+    rows = server.request("POST", "/invocations", body, {**headers, "Accept": "text/csv"})
+    table = np.loadtxt(io.BytesIO(rows.body), delimiter=",")
+    expected = [list(entry["probabilities"].values()) for entry in entries]
+    np.testing.assert_allclose(table, expected, atol=2e-6)
+
+
+def test_a_png_and_its_npy_and_json_numbers_get_the_same_answer(server: Server) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50), np.uint8)
+    png, npy = io.BytesIO(), io.BytesIO()
+    Image.fromarray(pixels).save(png, "PNG")
+    np.save(npy, pixels)
+    bodies = {
+        "image/png": png.getvalue(),
+        "application/x-npy": npy.getvalue(),
+        "application/json": json.dumps({"instances": [pixels.tolist()]}),
+    }
+    replies = {
+        server.request("POST", "/invocations", body, {"Content-Type": kind}).body
+        for kind, body in bodies.items()
+    }
+    assert len(replies) == 1
+
+
+def test_a_chunked_body_without_content_length_is_read(
+    server: Server, scans: list[bytes]
+) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield scans[0][:1000]
+        yield scans[0][1000:]
+
+    chunked = server.request("POST", "/invocations", chunks(), JPEG)
+    whole = server.request("POST", "/invocations", scans[0], JPEG)
+    assert (chunked.status, chunked.body) == (200, whole.body)
+
+
+def test_a_body_above_the_limit_is_413_with_and_without_content_length(
+    trained: Path, tmp_path: Path
+) -> None:
+    with Server.start(
+        trained, free_port(), tmp_path / "log", BRAIN_TUMOR_MAX_BODY_MB="0.1"
+    ) as server:
+        server.wait_until_ready()
+        for body in (bytes(100_001), iter([bytes(60_000), bytes(60_000)])):
+            reply = server.request("POST", "/invocations", body, JPEG)
+            assert reply.status == 413
+            assert b"BRAIN_TUMOR_MAX_BODY_MB" in reply.body
+
+
+def test_concurrent_requests_each_get_their_own_answer(
+    server: Server, scans: list[bytes]
+) -> None:
+    def ask(scan: bytes) -> dict[str, float]:
+        reply = server.request("POST", "/invocations", scan, JPEG)
+        probabilities: dict[str, float] = json.loads(reply.body)["predictions"][0]["probabilities"]
+        return probabilities
+
+    alone = [ask(scan) for scan in scans]
+    assert len({tuple(answer.values()) for answer in alone}) == len(scans)
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(ask, scans * 10))
+    for answer, expected in zip(together, alone * 10, strict=True):
+        assert answer == pytest.approx(expected, abs=1e-5)
+
+
+def test_sagemaker_bind_to_port_wins_over_port(trained: Path, tmp_path: Path) -> None:
+    port = free_port()
+    with Server.start(
+        trained, free_port(), tmp_path / "log", SAGEMAKER_BIND_TO_PORT=str(port)
+    ) as server:
+        server.port = port
+        server.wait_until_ready()
+
+
+def test_sigterm_finishes_the_request_in_flight_and_exits_0(
+    trained: Path, scans: list[bytes], tmp_path: Path
+) -> None:
+    with Server.start(trained, free_port(), tmp_path / "log") as server:
+        server.wait_until_ready()
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+            head = (
+                "POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n"
+                f"Content-Length: {len(scans[0])}\r\n\r\n"
+            )
+            connection.sendall(head.encode() + scans[0][:1000])
+            # Another request is answered only after gunicorn has taken the first one in.
+            assert server.request("GET", "/").status == 200
+            server.process.send_signal(signal.SIGTERM)
+            _wait_until_refused(server.port)
+            connection.sendall(scans[0][1000:])
+            assert connection.recv(12) == b"HTTP/1.1 200"
+        assert server.process.wait(timeout=10) == 0
+
+
+def _wait_until_refused(port: int) -> None:
+    """Return once the server no longer answers new requests: it has seen the signal."""
+    for _ in range(100):
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=0.1) as probe:
+                probe.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                if not probe.recv(1):
+                    return
+        except OSError:
+            return
+    raise AssertionError("the server still answers new requests after SIGTERM")
+
+
+def test_serve_without_a_model_ends_at_once_and_names_the_folder(tmp_path: Path) -> None:
+    with Server.start(tmp_path, free_port(), tmp_path / "log") as server:
+        assert server.process.wait(timeout=60) == 1
+        assert f"{tmp_path}/model/model.json does not exist" in server.log.read_text()
+
+
+def test_a_broken_saved_model_ends_the_server_with_its_cause_and_is_never_healthy(
+    trained: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "model" / "1"
+    broken.mkdir(parents=True)
+    (broken / "saved_model.pb").write_bytes(b"no graph")
+    info = (trained / "model" / "model.json").read_bytes()
+    (tmp_path / "model" / "model.json").write_bytes(info)
+    with Server.start(tmp_path, free_port(), tmp_path / "log") as server:
+        with pytest.raises(AssertionError, match="never ready"):
+            server.wait_until_ready()
+        assert server.process.wait(timeout=60) != 0
+        assert "cannot be read" in server.log.read_text()
+
+
+def test_pings_are_not_logged_but_invocations_are(server: Server, scans: list[bytes]) -> None:
+    server.request("GET", "/ping")
+    server.request("POST", "/invocations", scans[0], JPEG)
+    log = server.log.read_text()
+    assert "POST /invocations 200" in log
+    assert "/ping" not in log

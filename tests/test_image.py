@@ -1,0 +1,172 @@
+"""The Docker image: built from the Dockerfile, run as the platform runs it."""
+
+import json
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from tests.docker import (
+    IMAGE,
+    container,
+    docker,
+    inspect,
+    logs,
+    needs_docker,
+    python_in,
+    wait_until_ready,
+)
+
+from tests.jobs import ROOT, make_ml_dir
+from tests.server import request
+
+pytestmark = needs_docker
+
+FULL_CONTRACT_UID = "12345"
+
+
+@pytest.fixture(scope="module")
+def image() -> str:
+    """Build the image."""
+    built = subprocess.run(
+        ["docker", "build", "-t", IMAGE, ROOT], capture_output=True, text=True, timeout=1500
+    )
+    assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
+    return IMAGE
+
+
+@pytest.fixture(scope="module")
+def trained_in_image(
+    image: str, prepared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Give an /opt/ml after `train` in a container without a network."""
+    ml_dir = make_ml_dir(
+        tmp_path_factory.mktemp("image") / "ml",
+        {name: prepared / f"{name.title()}.zip" for name in ("train", "val", "test")},
+        {"epochs": "2", "image-size": "32", "batch-size": "8"},
+    )
+    job = docker("run", "--rm", "--network", "none", "-v", f"{ml_dir}:/opt/ml", image, "train")
+    assert job.returncode == 0, job.stdout + job.stderr
+    return ml_dir
+
+
+def test_train_works_without_a_network_and_leaves_model_and_reports(
+    trained_in_image: Path,
+) -> None:
+    for name in ("model/1/saved_model.pb", "model/model.json", "output/data/evaluation.json"):
+        assert (trained_in_image / name).is_file()
+
+
+def test_serve_works_read_only_without_a_network_as_any_user(
+    image: str, trained_in_image: Path
+) -> None:
+    scan = ROOT / "local_test" / "payload.png"
+    with container(
+        *("--network", "none", "--read-only", "--tmpfs", "/tmp", "--user", FULL_CONTRACT_UID),  # noqa: S108
+        *("-v", f"{trained_in_image / 'model'}:/opt/ml/model:ro", "-v", f"{scan}:/scan.png:ro"),
+        *(image, "serve"),
+    ) as server:
+        wait_until_ready(server)
+        ask = (
+            "import urllib.request as r; q = r.Request('http://127.0.0.1:8080/invocations', "
+            "open('/scan.png', 'rb').read(), {'Content-Type': 'image/png'}); "
+            "print(r.urlopen(q).read().decode())"
+        )
+        answer = python_in(server, ask)
+        assert answer.returncode == 0, answer.stderr
+        (entry,) = json.loads(answer.stdout)["predictions"]
+        assert sum(entry["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+        assert "Traceback" not in logs(server)
+
+
+def test_docker_stop_finishes_the_request_in_flight_and_ends_with_0_within_10_seconds(
+    image: str, trained_in_image: Path
+) -> None:
+    scan = (ROOT / "local_test" / "payload.png").read_bytes()
+    with container(
+        *("-p", "127.0.0.1::8080", "-v", f"{trained_in_image / 'model'}:/opt/ml/model:ro"),
+        *(image, "serve"),
+    ) as server:
+        wait_until_ready(server)
+        port = int(docker("port", server, "8080").stdout.rsplit(":", 1)[1])
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+            head = (
+                "POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+                f"Content-Length: {len(scan)}\r\n\r\n"
+            )
+            connection.sendall(head.encode() + scan[:1000])
+            assert request(port, "GET", "/").status == 200
+            start = time.monotonic()
+            stopping = subprocess.Popen(["docker", "stop", server], stdout=subprocess.DEVNULL)
+            while "Handling signal: term" not in logs(server):
+                assert time.monotonic() - start < 10
+            connection.sendall(scan[1000:])
+            assert connection.recv(12) == b"HTTP/1.1 200"
+        assert stopping.wait(timeout=30) == 0
+        assert time.monotonic() - start < 10
+        assert inspect(server)["State"]["ExitCode"] == 0
+
+
+def test_gunicorn_is_pid_1(image: str, trained_in_image: Path) -> None:
+    with container(
+        "-v", f"{trained_in_image / 'model'}:/opt/ml/model:ro", image, "serve"
+    ) as server:
+        wait_until_ready(server)
+        first = python_in(server, "print(open('/proc/1/cmdline').read().split(chr(0)))")
+        assert "gunicorn" in first.stdout
+
+
+def test_train_with_nothing_mounted_fails_and_says_what_is_missing(image: str) -> None:
+    job = docker("run", "--rm", "--network", "none", image, "train")
+    assert job.returncode != 0
+    assert "There is no training data: wanted a channel named train" in job.stderr
+
+
+def test_serve_with_nothing_mounted_fails_and_says_what_is_missing(image: str) -> None:
+    job = docker("run", "--rm", "--network", "none", image, "serve")
+    assert job.returncode == 1
+    assert "/opt/ml/model/model.json does not exist" in job.stderr
+
+
+def test_prepare_runs_as_the_caller_and_its_files_belong_to_the_caller(
+    image: str, phantoms: Path, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o777)
+    job = docker(
+        *("run", "--rm", "--network", "none", "--user", f"{FULL_CONTRACT_UID}:{FULL_CONTRACT_UID}"),
+        *("-v", f"{phantoms.parent}:/in:ro", "-v", f"{tmp_path}:/out", image),
+        *("brain-tumor", "prepare", f"/in/{phantoms.name}", "/out/prepared"),
+    )
+    assert job.returncode == 0, job.stderr
+    owners = {path.stat().st_uid for path in (tmp_path / "prepared").iterdir()}
+    assert owners == {int(FULL_CONTRACT_UID)}
+
+
+@pytest.mark.parametrize(
+    "command", ["train", "serve", "brain-tumor", "bash", "python", "python3", "pip", "pip3"]
+)
+def test_the_commands_that_the_platform_and_its_sdk_call_are_on_path(
+    image: str, command: str
+) -> None:
+    found = docker("run", "--rm", "--network", "none", image, "bash", "-c", f"command -v {command}")
+    assert found.returncode == 0
+
+
+def test_the_image_holds_no_compiler_and_consistent_packages(image: str) -> None:
+    found = docker("run", "--rm", "--network", "none", image, "bash", "-c", "command -v gcc cc")
+    assert found.returncode != 0
+    checked = docker("run", "--rm", "--network", "none", image, "pip", "check")
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_labels_commands_and_user_are_what_the_platform_expects(image: str) -> None:
+    described = inspect(image)
+    config = described["Config"]
+    label = "com.amazonaws.sagemaker.capabilities.accept-bind-to-port"
+    assert config["Labels"][label] == "true"
+    # Not announced before it is true.
+    assert "com.amazonaws.sagemaker.capabilities.multi-models" not in config["Labels"]
+    assert described["Architecture"] == "amd64"
+    assert config["Entrypoint"] is None
+    assert config["User"] in ("", "root", "0")

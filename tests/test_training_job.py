@@ -1,0 +1,211 @@
+"""Real training jobs: `brain-tumor train` in its own process, on an /opt/ml folder."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from brain_tumor.training.metrics import METRIC_DEFINITIONS
+from tests.jobs import BIN, make_ml_dir, run_train
+from tests.scans import jpeg, write_folder, write_zip
+
+PROMISED = (
+    "model/1/saved_model.pb",
+    "model/1/variables/variables.index",
+    "model/class_names.json",
+    "model/model.json",
+    "output/data/learning_curves.png",
+    "output/data/training_history.json",
+    "output/data/confusion_matrix.png",
+    "output/data/confusion_matrix.csv",
+    "output/data/classification_report.json",
+    "output/data/classification_report.txt",
+    "output/data/evaluation.json",
+    "output/data/predictions.csv",
+    "output/data/dataset_report.json",
+)
+
+
+def test_every_promised_file_is_there_and_readable_by_all(trained: Path) -> None:
+    for name in PROMISED:
+        assert (trained / name).stat().st_mode & 0o444 == 0o444, name
+    assert not list(trained.rglob(".incomplete*"))
+
+
+def test_the_pictures_can_be_opened(trained: Path) -> None:
+    for name in ("learning_curves.png", "confusion_matrix.png"):
+        with Image.open(trained / "output" / "data" / name) as picture:
+            picture.load()
+            assert min(picture.size) > 300
+
+
+def test_the_reports_agree_with_each_other(trained: Path) -> None:
+    data = trained / "output" / "data"
+    names = json.loads((trained / "model" / "class_names.json").read_text())
+    with (data / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["file", "label", "predicted", "probability", *names]
+    for row in rows:
+        assert row["probability"] == row[row["predicted"]]
+    accuracy = np.mean([row["label"] == row["predicted"] for row in rows])
+    quality = json.loads((data / "evaluation.json").read_text())
+    figure = quality["multiclass_classification_metrics"]["accuracy"]
+    assert figure["value"] == pytest.approx(accuracy)
+    interval = figure["confidence_interval"]
+    assert interval["lower"] < accuracy < interval["upper"] or accuracy in (0, 1)
+    info = json.loads((trained / "model" / "model.json").read_text())
+    assert info["metrics"]["accuracy"] == pytest.approx(accuracy)
+    history = json.loads((data / "training_history.json").read_text())
+    assert [epoch["epoch"] for epoch in history["epochs"]] == [1, 2, 3]
+
+
+def test_every_metric_definition_matches_the_log_of_a_real_job(trained: Path) -> None:
+    log = (trained / "stdout.log").read_text()
+    for definition in METRIC_DEFINITIONS:
+        found = re.findall(definition["Regex"], log)
+        assert len(found) == (1 if definition["Name"] == "test_accuracy" else 3)
+        assert all(np.isfinite(float(figure)) for figure in found)
+
+
+def test_the_same_seed_gives_the_same_model(trained: Path, prepared: Path, tmp_path: Path) -> None:
+    again = make_ml_dir(
+        tmp_path / "ml",
+        {name: prepared / f"{name.title()}.zip" for name in ("train", "val", "test")},
+        {"epochs": "3", "image_size": '"32"', "batch_size": "8", "sagemaker_region": '"x"'},
+    )
+    assert run_train(again).returncode == 0
+    first, second = (
+        np.genfromtxt(ml / "output/data/predictions.csv", delimiter=",", skip_header=1)[:, 4:]
+        for ml in (trained, again)
+    )
+    np.testing.assert_allclose(first, second, atol=0.02)
+
+
+def _no_channels(_: Path) -> dict[str, Path]:
+    return {}
+
+
+def _channel(make: Callable[[Path], Path]) -> Callable[[Path], dict[str, Path]]:
+    return lambda folder: {"train": make(folder)}
+
+
+def _empty_class(folder: Path) -> Path:
+    data = write_folder(folder / "d", {f"a/{n}.jpg": jpeg(n) for n in range(4)})
+    (data / "glioma").mkdir()
+    return data
+
+
+def _one_class(folder: Path) -> Path:
+    return write_folder(folder / "d", {f"glioma/{n}.jpg": jpeg(n) for n in range(4)})
+
+
+def _broken_zip(folder: Path) -> Path:
+    whole = write_zip(folder / "Train.zip", {f"a/{n}.jpg": jpeg(n) for n in range(4)})
+    whole.write_bytes(whole.read_bytes()[:-30])
+    return whole
+
+
+def _unsafe_zip(folder: Path) -> Path:
+    return write_zip(folder / "Train.zip", {"../../a/1.jpg": jpeg(1), "b/1.jpg": jpeg(2)})
+
+
+@pytest.mark.parametrize(
+    ("channels", "hyperparameters", "cause"),
+    [
+        (_no_channels, {}, "no training data"),
+        (_channel(_empty_class), {}, "empty class folder: glioma"),
+        (_channel(_one_class), {}, "one class only, 'glioma'"),
+        (_channel(_broken_zip), {}, "Train.zip is not a readable zip"),
+        (_channel(_unsafe_zip), {}, "points outside the folder"),
+        (_channel(_one_class), {"epochs": "ten"}, "Hyperparameter epochs='ten'"),
+        (_channel(_one_class), {"epoch": "3"}, "did you mean 'epochs'?"),
+    ],
+)
+def test_a_job_that_cannot_be_done_fails_with_its_cause_first_and_leaves_no_model(
+    tmp_path: Path,
+    channels: Callable[[Path], dict[str, Path]],
+    hyperparameters: dict[str, str],
+    cause: str,
+) -> None:
+    (tmp_path / "given").mkdir()
+    ml_dir = make_ml_dir(tmp_path / "ml", channels(tmp_path / "given"), hyperparameters)
+    (ml_dir / "output" / "failure").write_text("of a former run")
+    job = run_train(ml_dir)
+    assert job.returncode != 0
+    first_line = (ml_dir / "output" / "failure").read_text().splitlines()[0]
+    assert cause in first_line
+    assert cause in job.stderr
+    assert list((ml_dir / "model").iterdir()) == []
+    assert not (tmp_path / "a").exists()
+
+
+def test_an_unexpected_failure_names_itself_first_and_leaves_no_model(
+    tmp_path: Path, prepared: Path
+) -> None:
+    ml_dir = make_ml_dir(
+        tmp_path / "ml",
+        {"train": prepared / "Train.zip"},
+        {"epochs": "1", "image-size": "32"},
+    )
+    # A report cannot be written over a folder.
+    (ml_dir / "output" / "data" / "predictions.csv").mkdir()
+    job = run_train(ml_dir)
+    assert job.returncode != 0
+    assert (ml_dir / "output" / "failure").read_text().startswith("IsADirectoryError: ")
+    assert list((ml_dir / "model").iterdir()) == []
+
+
+def test_without_val_and_test_it_trains_says_so_and_splits_off_validation(
+    tmp_path: Path, phantoms: Path
+) -> None:
+    ml_dir = make_ml_dir(
+        tmp_path / "ml", {"train": phantoms}, {"epochs": "1", "image-size": "32"}
+    )
+    job = run_train(ml_dir)
+    assert job.returncode == 0, job.stderr
+    assert "No test channel" in job.stderr
+    splits = json.loads((ml_dir / "output/data/dataset_report.json").read_text())["splits"]
+    assert set(splits) == {"train", "val"}
+    assert not set(splits["train"]) & set(splits["val"])
+    with zipfile.ZipFile(phantoms) as archive:
+        assert len(splits["train"]) + len(splits["val"]) == len(archive.namelist())
+
+
+def test_sigterm_ends_training_early_with_a_model_and_exit_code_0(
+    tmp_path: Path, prepared: Path
+) -> None:
+    ml_dir = make_ml_dir(
+        tmp_path / "ml",
+        {"train": prepared / "Train.zip", "test": prepared / "Test.zip"},
+        {"epochs": "10000", "patience": "10000", "image-size": "32"},
+    )
+    process = subprocess.Popen(
+        [BIN / "brain-tumor", "train"],
+        env={**os.environ, "SAGEMAKER_BASE_DIR": str(ml_dir)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("epoch=2;"):
+                process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=120) == 0
+    history = json.loads((ml_dir / "output/data/training_history.json").read_text())
+    assert history["ended"] == "asked to stop"
+    assert (ml_dir / "model" / "model.json").is_file()
+
+
+def test_train_outside_of_the_image_names_the_folder_that_is_missing(tmp_path: Path) -> None:
+    job = run_train(tmp_path)
+    assert job.returncode == 1
+    assert f"{tmp_path}/input/config/resourceconfig.json does not exist" in job.stderr
