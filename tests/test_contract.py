@@ -38,9 +38,7 @@ def test_ping_is_503_while_loading_and_200_with_an_empty_body_once_ready(
             assert (reply.status, reply.body) == (200, b"")
 
 
-def test_a_jpeg_gets_label_probabilities_and_decision(
-    server: Server, scans: list[bytes]
-) -> None:
+def test_a_jpeg_gets_label_probabilities_and_decision(server: Server, scans: list[bytes]) -> None:
     reply = server.request("POST", "/invocations", scans[0], JPEG)
     assert reply.status == 200
     (entry,) = json.loads(reply.body)["predictions"]
@@ -113,9 +111,7 @@ def test_a_png_and_its_npy_and_json_numbers_get_the_same_answer(server: Server) 
     assert len(replies) == 1
 
 
-def test_a_chunked_body_without_content_length_is_read(
-    server: Server, scans: list[bytes]
-) -> None:
+def test_a_chunked_body_without_content_length_is_read(server: Server, scans: list[bytes]) -> None:
     def chunks() -> Iterator[bytes]:
         yield scans[0][:1000]
         yield scans[0][1000:]
@@ -138,9 +134,7 @@ def test_a_body_above_the_limit_is_413_with_and_without_content_length(
             assert b"BRAIN_TUMOR_MAX_BODY_MB" in reply.body
 
 
-def test_concurrent_requests_each_get_their_own_answer(
-    server: Server, scans: list[bytes]
-) -> None:
+def test_concurrent_requests_each_get_their_own_answer(server: Server, scans: list[bytes]) -> None:
     def ask(scan: bytes) -> dict[str, float]:
         reply = server.request("POST", "/invocations", scan, JPEG)
         probabilities: dict[str, float] = json.loads(reply.body)["predictions"][0]["probabilities"]

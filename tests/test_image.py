@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from tests.docker import (
     IMAGE,
     container,
@@ -17,7 +18,6 @@ from tests.docker import (
     python_in,
     wait_until_ready,
 )
-
 from tests.jobs import ROOT, make_ml_dir
 from tests.server import request
 
@@ -37,9 +37,7 @@ def image() -> str:
 
 
 @pytest.fixture(scope="module")
-def trained_in_image(
-    image: str, prepared: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def trained_in_image(image: str, prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give an /opt/ml after `train` in a container without a network."""
     ml_dir = make_ml_dir(
         tmp_path_factory.mktemp("image") / "ml",
@@ -120,7 +118,7 @@ def test_gunicorn_is_pid_1(image: str, trained_in_image: Path) -> None:
 def test_train_with_nothing_mounted_fails_and_says_what_is_missing(image: str) -> None:
     job = docker("run", "--rm", "--network", "none", image, "train")
     assert job.returncode != 0
-    assert "There is no training data: wanted a channel named train" in job.stderr
+    assert "/opt/ml/input/config/resourceconfig.json does not exist" in job.stderr
 
 
 def test_serve_with_nothing_mounted_fails_and_says_what_is_missing(image: str) -> None:

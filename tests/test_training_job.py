@@ -167,9 +167,7 @@ def test_an_unexpected_failure_names_itself_first_and_leaves_no_model(
 def test_without_val_and_test_it_trains_says_so_and_splits_off_validation(
     tmp_path: Path, phantoms: Path
 ) -> None:
-    ml_dir = make_ml_dir(
-        tmp_path / "ml", {"train": phantoms}, {"epochs": "1", "image-size": "32"}
-    )
+    ml_dir = make_ml_dir(tmp_path / "ml", {"train": phantoms}, {"epochs": "1", "image-size": "32"})
     job = run_train(ml_dir)
     assert job.returncode == 0, job.stderr
     assert "No test channel" in job.stderr
@@ -209,3 +207,21 @@ def test_train_outside_of_the_image_names_the_folder_that_is_missing(tmp_path: P
     job = run_train(tmp_path)
     assert job.returncode == 1
     assert f"{tmp_path}/input/config/resourceconfig.json does not exist" in job.stderr
+
+
+@pytest.mark.parametrize("name", ["resourceconfig.json", "inputdataconfig.json"])
+def test_a_config_file_that_is_no_json_is_named(tmp_path: Path, name: str) -> None:
+    ml_dir = make_ml_dir(tmp_path / "ml", {}, {})
+    (ml_dir / "input" / "config" / name).write_text("{")
+    job = run_train(ml_dir)
+    assert job.returncode == 1
+    assert name in (ml_dir / "output" / "failure").read_text().splitlines()[0]
+
+
+def test_missing_hyperparameters_and_channels_are_taken_for_none(tmp_path: Path) -> None:
+    ml_dir = make_ml_dir(tmp_path / "ml", {}, {})
+    (ml_dir / "input" / "config" / "hyperparameters.json").unlink()
+    (ml_dir / "input" / "config" / "inputdataconfig.json").unlink()
+    job = run_train(ml_dir)
+    assert job.returncode == 1
+    assert "no channel at all" in (ml_dir / "output" / "failure").read_text()

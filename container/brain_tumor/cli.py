@@ -1,8 +1,6 @@
 """The `brain-tumor` command: thin, every part is somewhere else."""
 
 import json
-import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -68,21 +66,9 @@ def check(source: Path, out: Path | None) -> None:
 @main.command()
 def train() -> None:
     """Run a training job on /opt/ml, or on SAGEMAKER_BASE_DIR where that is set."""
-    base_dir = load_settings().base_dir
-    config = base_dir / "input" / "config" / "resourceconfig.json"
-    if not config.is_file():
-        raise click.ClickException(
-            f"{config} does not exist. Wanted the folder that SageMaker mounts as /opt/ml; "
-            "local_test/test_dir is an example. Set SAGEMAKER_BASE_DIR to such a folder."
-        )
-    # The toolkit writes output/failure but does not make its folder.
-    (base_dir / "output").mkdir(exist_ok=True)
-    beside = Path(sys.executable).parent / "train"
-    toolkit = str(beside) if beside.exists() else shutil.which("train")
-    if toolkit is None:
-        raise click.ClickException("The `train` script of sagemaker-training is not installed.")
-    os.environ["SAGEMAKER_TRAINING_MODULE"] = "brain_tumor.training.run:main"
-    os.execv(toolkit, [toolkit])  # noqa: S606 - PID 1 must be the one that gets SIGTERM
+    from brain_tumor.training.launch import launch
+
+    launch(load_settings().base_dir)
 
 
 @main.command()

@@ -68,7 +68,8 @@ def main() -> None:
     except BrainTumorError as error:
         raise errors.ClientError(str(error)) from error
     # Whatever else went wrong: its name and message first, since only 1024 characters are shown.
-    except Exception as error:
+    # SystemExit and Ctrl-C too: the toolkit would report them as success.
+    except BaseException as error:
         raise errors.ClientError(
             f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
         ) from error

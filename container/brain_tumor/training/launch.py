@@ -1,0 +1,89 @@
+"""The way into a training job: makes sure that sagemaker-training can start, then becomes it.
+
+The toolkit's `train` (5.1.4) reads its three files before it calls anything of ours. When one is
+missing, or output/failure cannot be written, it ends with exit code 0 and no word, which the
+platform takes for success; so that is found out here.
+"""
+
+import json
+import os
+import shutil
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+from brain_tumor.errors import BrainTumorError, DataError
+
+_MODULE = "brain_tumor.training.run:main"
+
+
+def launch(base_dir: Path) -> NoReturn:
+    """Replace this process by the toolkit's `train`, so that PID 1 is the one that gets SIGTERM.
+
+    Args:
+        base_dir: /opt/ml, or the folder that stands for it.
+
+    Raises:
+        BrainTumorError: the folder is not laid out as the platform lays it out; the sentence
+            stands in output/failure too, where that can be written.
+    """
+    try:
+        _check_folders(base_dir)
+        _check_config(base_dir / "input" / "config")
+    except BrainTumorError as error:
+        with suppress(OSError):
+            (base_dir / "output" / "failure").write_text(f"{error}\n")
+        raise
+    os.environ["SAGEMAKER_TRAINING_MODULE"] = _MODULE
+    toolkit = _toolkit()
+    os.execv(toolkit, [toolkit])  # noqa: S606 - no shell, and nothing from outside in it
+
+
+def _check_folders(base_dir: Path) -> None:
+    for name in ("output", "model"):
+        folder = base_dir / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(f"{folder} cannot be made: {error}.") from error
+        if not os.access(folder, os.W_OK):
+            raise DataError(
+                f"{folder} cannot be written by user {os.getuid()}. Usual cause: the folder "
+                "belongs to root, and the container runs as another user."
+            )
+
+
+def _check_config(config: Path) -> None:
+    if not (config / "resourceconfig.json").is_file():
+        raise DataError(
+            f"{config / 'resourceconfig.json'} does not exist. Wanted the folder that SageMaker "
+            "mounts as /opt/ml; local_test/test_dir is an example. Usual cause: no such folder is "
+            "mounted as /opt/ml, or SAGEMAKER_BASE_DIR does not name one."
+        )
+    for name in ("hyperparameters.json", "inputdataconfig.json"):
+        if not (config / name).exists():
+            # A job may have none; the toolkit wants the file all the same.
+            (config / name).write_text("{}\n")
+    for file in [*sorted(config.glob("*config.json")), config / "hyperparameters.json"]:
+        _check_json(file)
+
+
+def _check_json(file: Path) -> None:
+    try:
+        document = json.loads(file.read_bytes())
+    except ValueError as error:
+        raise DataError(
+            f"{file} is no JSON: {error}. Usual cause: a file edited by hand."
+        ) from error
+    if not isinstance(document, dict):
+        raise DataError(f"{file} holds {type(document).__name__}; wanted a JSON object.")
+
+
+def _toolkit() -> str:
+    """Find the toolkit's script, which is not the `train` that stands first on the image's PATH."""
+    beside = Path(sys.executable).parent / "train"
+    found = str(beside) if beside.exists() else shutil.which("train")
+    if found is None:
+        raise BrainTumorError("The `train` script of sagemaker-training is not installed.")
+    return found

@@ -1,0 +1,32 @@
+"""The documents' tables, compared with the code they describe."""
+
+from pathlib import Path
+
+import pytest
+
+from brain_tumor.settings import Settings
+from brain_tumor.training.hyperparameters import Hyperparameters
+from tests.jobs import ROOT
+
+
+def test_every_hyperparameter_stands_in_the_training_page_with_its_default_and_meaning() -> None:
+    page = (ROOT / "docs/training.md").read_text()
+    for name, field in Hyperparameters.model_json_schema()["properties"].items():
+        assert f"| `{name}` | {field['default']} | {field['description']} |" in page
+
+
+def test_every_setting_stands_in_the_serving_page_with_its_default() -> None:
+    page = (ROOT / "docs/serving.md").read_text()
+    aliases = {"base_dir": "SAGEMAKER_BASE_DIR", "port": "SAGEMAKER_BIND_TO_PORT"}
+    for name, field in Settings.model_fields.items():
+        variable = aliases.get(name, f"BRAIN_TUMOR_{name.upper()}")
+        row = next((line for line in page.splitlines() if line.startswith(f"| `{variable}`")), "")
+        assert f"| {field.default} |" in row, variable
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/*.md")))
+def test_every_relative_link_of_a_page_leads_to_a_file(page: Path) -> None:
+    for target in page.read_text().split("](")[1:]:
+        link = target.split(")")[0].split("#")[0]
+        if link and "://" not in link:
+            assert (page.parent / link).exists(), link
