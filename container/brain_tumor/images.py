@@ -50,6 +50,10 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
         ) from error
     except ImageError:
         raise
+    except Image.DecompressionBombError as error:
+        raise ImageTooLargeError(
+            f"The image has too many pixels: {error}. At most {max_pixels / 1e6:g} million are read."
+        ) from error
     # Decoders of damaged files raise nearly anything; all of it is the file's fault.
     except Exception as error:
         raise ImageError(
