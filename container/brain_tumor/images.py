@@ -52,7 +52,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
         raise
     except Image.DecompressionBombError as error:
         raise ImageTooLargeError(
-            f"The image has too many pixels: {error}. At most {max_pixels / 1e6:g} million are read."
+            f"At most {max_pixels / 1e6:g} million pixels are read: {error}"
         ) from error
     # Decoders of damaged files raise nearly anything; all of it is the file's fault.
     except Exception as error:
