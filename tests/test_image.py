@@ -1,6 +1,7 @@
 """The Docker image: built from the Dockerfile, run as the platform runs it."""
 
 import json
+import shutil
 import socket
 import subprocess
 import time
@@ -130,10 +131,13 @@ def test_serve_with_nothing_mounted_fails_and_says_what_is_missing(image: str) -
 def test_prepare_runs_as_the_caller_and_its_files_belong_to_the_caller(
     image: str, phantoms: Path, tmp_path: Path
 ) -> None:
+    given = tmp_path / "in"
+    given.mkdir()
+    shutil.copy(phantoms, given)
     tmp_path.chmod(0o777)
     job = docker(
         *("run", "--rm", "--network", "none", "--user", f"{FULL_CONTRACT_UID}:{FULL_CONTRACT_UID}"),
-        *("-v", f"{phantoms.parent}:/in:ro", "-v", f"{tmp_path}:/out", image),
+        *("-v", f"{given}:/in:ro", "-v", f"{tmp_path}:/out", image),
         *("brain-tumor", "prepare", f"/in/{phantoms.name}", "/out/prepared"),
     )
     assert job.returncode == 0, job.stderr

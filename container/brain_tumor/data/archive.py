@@ -67,6 +67,9 @@ class Archive:
             for prefix, members in _sources(path, self._stack):
                 self._add(prefix, members)
             self._require_scans()
+        except OSError as error:
+            self._stack.close()
+            raise DataError(f"{path} cannot be read: {error}.") from error
         except BaseException:
             self._stack.close()
             raise
@@ -80,7 +83,10 @@ class Archive:
         """
         try:
             return self._read[scan.file]()
-        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        except DataError:
+            raise
+        # Each compression method fails in its own way (zlib.error, LZMAError, EOFError, ...).
+        except Exception as error:
             raise DataError(f"{scan.file} cannot be read from {self.path}: {error}") from error
 
     def __enter__(self) -> Self:

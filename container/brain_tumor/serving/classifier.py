@@ -48,11 +48,12 @@ class Classifier:
 
     def classify(self, scans: Sequence[Pixels]) -> list[Prediction]:
         """Classify scans of any size, (height, width) uint8 0-255 each; one prediction a scan."""
-        if not scans:
-            return []
-        batch = np.stack([resize(scan, self.info.image_size) for scan in scans])
-        rows = artifact.in_batches(self._predict, batch, _BATCH)
-        return [self._prediction(row) for row in rows]
+        predictions: list[Prediction] = []
+        # Scaled a batch at a time: a million small scans would not fit into memory scaled up.
+        for start in range(0, len(scans), _BATCH):
+            part = [resize(scan, self.info.image_size) for scan in scans[start : start + _BATCH]]
+            predictions += map(self._prediction, self._predict(np.stack(part)))
+        return predictions
 
     def warm_up(self) -> None:
         """Run one real prediction, which also makes the runtime finish its set-up.

@@ -91,7 +91,9 @@ def write_reply(entries: Sequence[Entry], media_type: str) -> str:
 
 def error_body(error: BrainTumorError) -> dict[str, Any]:
     """Return the JSON of an error; short, since the platform cuts it at 2048 characters."""
-    return {"error": {"code": error.code, "message": str(error)[:1000]}}
+    # JSON writes a backslash as two characters and anything beyond ASCII as six or twelve.
+    message = str(error).encode("ascii", "replace").decode()[:900]
+    return {"error": {"code": error.code, "message": message}}
 
 
 def _json_entry(entry: Entry) -> dict[str, Any]:
@@ -158,7 +160,7 @@ def _read_npy(body: bytes, max_pixels: int) -> list[Item]:
     array = _parse_npy(body)
     one_image = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3))
     scans = array[np.newaxis] if one_image else array
-    if scans.ndim not in (3, 4) or not len(scans):
+    if scans.ndim not in (3, 4) or not scans.size:
         raise PayloadError(
             f"The npy array has shape {array.shape}; wanted (h, w), (h, w, c), (n, h, w) or "
             "(n, h, w, c) with n of at least 1 and c of 1 or 3."
@@ -183,7 +185,8 @@ def _parse_npy(body: bytes) -> NDArray[np.generic]:
             (2, 0): npy_format.read_array_header_2_0,
         }[version]
         shape, fortran_order, dtype = read(stream)
-    except (ValueError, KeyError) as error:
+    # The header is Python source, and numpy's reader of it raises nearly anything.
+    except Exception as error:
         raise PayloadError(f"The body is no npy file of version 1 or 2: {error}.") from error
     data = body[stream.tell() :]
     if dtype.hasobject or dtype.kind not in "buif":
@@ -193,5 +196,8 @@ def _parse_npy(body: bytes) -> NDArray[np.generic]:
             f"The npy header names {shape} of {dtype}, but {len(data)} bytes follow. Usual cause: "
             "a truncated upload."
         )
-    array: NDArray[np.generic] = np.frombuffer(data, dtype)
-    return array.reshape(shape, order="F" if fortran_order else "C")
+    try:
+        array: NDArray[np.generic] = np.frombuffer(data, dtype)
+        return array.reshape(shape, order="F" if fortran_order else "C")
+    except (ValueError, TypeError, OverflowError) as error:
+        raise PayloadError(f"The npy header names {shape}, which is no shape: {error}.") from error

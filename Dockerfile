@@ -1,0 +1,90 @@
+# One image that trains (`docker run IMAGE train`) and serves (`docker run IMAGE serve`).
+#
+#   docker build -t brain-tumor .
+#   docker build -t brain-tumor-gpu --build-arg REQUIREMENTS=requirements-gpu.txt .
+#
+# It builds with BuildKit and with the classic builder, so it keeps to what both know.
+
+# Debian's own Python 3.13 gets security fixes with the rest of the system.
+ARG BASE_IMAGE=debian:trixie-slim
+
+# ---- What has to be compiled or unpacked; of this stage only /opt/venv is kept -----------------
+FROM ${BASE_IMAGE} AS packages
+
+# gcc and python3-dev: sagemaker-training comes as source and has a part in C.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends gcc libc6-dev python3-dev python3-venv \
+    && rm -rf /var/lib/apt/lists/*
+
+# uv installs in a third of pip's time. It has an environment of its own, which is not kept.
+COPY requirements-build.txt /build/
+RUN python3 -m venv /opt/uv \
+    && /opt/uv/bin/pip install --no-cache-dir --require-hashes -r /build/requirements-build.txt
+
+# The packages before the code: a change of the code then builds in seconds.
+# --build-constraints: what comes as source is built by the locked tools.
+# --compile-bytecode: a container starts faster, and it could not write the bytecode when read-only.
+# --no-cache: the layer holds each file once.
+# Never used at run time and a quarter of it all: TensorFlow's C++ headers, and libclang.
+ARG REQUIREMENTS=requirements.txt
+COPY ${REQUIREMENTS} /build/
+RUN python3 -m venv /opt/venv \
+    && /opt/uv/bin/uv pip install --python /opt/venv/bin/python --no-cache --require-hashes \
+        --compile-bytecode --build-constraints /build/requirements-build.txt \
+        -r "/build/${REQUIREMENTS}" \
+    && rm -rf /opt/venv/lib/python3*/site-packages/tensorflow/include \
+        /opt/venv/lib/python3*/site-packages/clang/native
+
+# ---- The project's own code as a wheel, apart: a change of it leaves the layers above alone ------
+FROM packages AS project
+
+COPY pyproject.toml README.md LICENSE /build/
+COPY container /build/container
+# --no-build-isolation: setuptools is one of the packages.
+RUN /opt/uv/bin/uv build --wheel --python /opt/venv/bin/python --no-cache --no-build-isolation \
+        --out-dir /dist /build
+
+# ---- The image ---------------------------------------------------------------------------------
+FROM ${BASE_IMAGE} AS full
+
+# ca-certificates: Python trusts no server without it, for example when it fetches weights.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates python3 \
+    && rm -rf /var/lib/apt/lists/*
+
+COPY --from=packages /opt/venv /opt/venv
+
+# --no-deps, --no-index: all that it needs is there, and nothing may change it.
+COPY --from=project /dist /tmp/dist
+RUN /opt/venv/bin/pip install --no-cache-dir --no-deps --no-index /tmp/dist/*.whl \
+    && rm -r /tmp/dist
+
+# The toolkit's `train` ends with exit code 0 and no word where /opt/ml is not laid out as it should
+# be; ours finds that out first, then becomes the toolkit's.
+RUN printf '#!/bin/sh\nexec brain-tumor train\n' > /usr/local/bin/train \
+    && chmod 755 /usr/local/bin/train
+
+# PATH: SageMaker looks up `train` and `serve` there, and its SDK bash, python and pip.
+# PYTHONUNBUFFERED: each log line is in CloudWatch at once, also the last before a crash.
+# SAGEMAKER_TRAINING_MODULE: the toolkit's `train` calls this function in its own process, so that
+#   SIGTERM and the cause of a failure reach it.
+# MPLCONFIGDIR, KERAS_HOME: the home folder may not exist or not be writable; /tmp always is.
+ENV PATH=/usr/local/bin:/opt/venv/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin \
+    PYTHONUNBUFFERED=1 \
+    SAGEMAKER_TRAINING_MODULE=brain_tumor.training.run:main \
+    MPLCONFIGDIR=/tmp/matplotlib \
+    KERAS_HOME=/tmp/keras
+
+# accept-bind-to-port: `serve` listens on SAGEMAKER_BIND_TO_PORT when an inference pipeline sets it.
+LABEL com.amazonaws.sagemaker.capabilities.accept-bind-to-port=true \
+    org.opencontainers.image.title="Brain tumour MRI classifier" \
+    org.opencontainers.image.licenses=Apache-2.0 \
+    org.opencontainers.image.version=0.1.0
+
+EXPOSE 8080
+
+# The user stays root: SageMaker expects it, and what it mounts in /opt/ml belongs to root. Nothing
+# needs it, though: every file here can be read by any user.
+# No ENTRYPOINT, so that SageMaker's words `train` and `serve` are the commands, and get its signals.
+# `train` without a word too: the local mode of SageMaker's SDK v3 gives none when it trains.
+CMD ["train"]
