@@ -95,8 +95,8 @@ install_packages() {
 # uv reads no settings of pip's, so it gets the index and the certificates that pip was given.
 tell_uv_about_pip() {
   local index=${PIP_INDEX_URL:-} certificates=${PIP_CERT:-}
-  [ -n "$index" ] || index=$("$dir/bin/python" -m pip config get global.index-url || true)
-  [ -n "$certificates" ] || certificates=$("$dir/bin/python" -m pip config get global.cert || true)
+  [ -n "$index" ] || index=$("$dir/bin/python" -m pip config get global.index-url 2>/dev/null || true)
+  [ -n "$certificates" ] || certificates=$("$dir/bin/python" -m pip config get global.cert 2>/dev/null || true)
   [ -z "$index" ] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$index}"
   [ -z "$certificates" ] || export SSL_CERT_FILE="${SSL_CERT_FILE:-$certificates}"
 }

@@ -39,12 +39,17 @@ def make_ml_dir(
     return base
 
 
-def run_train(ml_dir: Path) -> subprocess.CompletedProcess[str]:
-    """Run `brain-tumor train` on a folder and wait for its end."""
+def run_cli(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run the `brain-tumor` command in a process of its own and wait for its end."""
     return subprocess.run(
-        [BIN / "brain-tumor", "train"],
-        env={**os.environ, "SAGEMAKER_BASE_DIR": str(ml_dir)},
+        [BIN / "brain-tumor", *arguments],
+        env={**os.environ, **env},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
+
+
+def run_train(ml_dir: Path) -> subprocess.CompletedProcess[str]:
+    """Run `brain-tumor train` on a folder and wait for its end."""
+    return run_cli("train", SAGEMAKER_BASE_DIR=str(ml_dir))
