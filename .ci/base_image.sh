@@ -35,15 +35,16 @@ work=$(mktemp -d /var/tmp/base_image.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 readonly root=$work/root
 
-# The mirror of a label ("Debian", "Debian-Security") in this machine's apt sources, or a default.
+# The mirror of a label ("Debian", "Debian-Security") in this machine's apt sources.
 mirror_of() {
   local found
   found=$(apt-get indextargets --format "\$(LABEL) \$(REPO_URI)" 'Created-By: Packages' 2>/dev/null |
     sed -n "s/^$1 //p" | sed -n 1p)
-  echo "${found:-$2}"
+  [ -n "$found" ] || fail "apt's sources on this machine name no mirror of $1"
+  echo "$found"
 }
-main_mirror=$(mirror_of Debian http://deb.debian.org/debian)
-security_mirror=$(mirror_of Debian-Security http://deb.debian.org/debian-security)
+main_mirror=$(mirror_of Debian)
+security_mirror=$(mirror_of Debian-Security)
 
 # debootstrap downloads with wget, which does not read apt's settings.
 eval "$(apt-config shell http_proxy Acquire::http::Proxy https_proxy Acquire::https::Proxy)"
