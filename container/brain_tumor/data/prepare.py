@@ -160,6 +160,9 @@ def _write_zip(archive: Archive, table: ScanTable, rows: Sequence[int], path: Pa
             name = f"{scan.label}/{PurePosixPath(scan.file).name}"
             if name in taken:
                 name = f"{scan.label}/{scan.file.replace('/', '-')}"
+            # a-b/1.jpg and a/b-1.jpg are one name by then.
+            while name in taken:
+                name = name.replace("/", "/-")
             taken.add(name)
             info = zipfile.ZipInfo(name, _ZIP_TIME)
             info.external_attr = 0o644 << 16

@@ -71,7 +71,7 @@ def read_items(body: bytes, content_type: str, max_pixels: int) -> list[Item]:
         items = _read_npy(body, max_pixels)
     else:
         raise UnsupportedMediaTypeError(
-            f"Content-Type {content_type!r} is not read. Wanted one of: "
+            f"Content-Type {content_type[:200]!r} is not read. Wanted one of: "
             f"{', '.join((*IMAGE_TYPES, JSON, NPY))}. With curl: -H 'Content-Type: image/jpeg'."
         )
     if len(items) == 1 and isinstance(items[0], ImageError):
