@@ -4,6 +4,7 @@ Hyperparameters are no settings: they belong to one training job and live in
 `training.hyperparameters`.
 """
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -71,6 +72,9 @@ def load_settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
+        # Of a field's several variables pydantic names the first, whichever was set.
+        if name == "SAGEMAKER_BIND_TO_PORT" and not os.environ.get(name):
+            name = "PORT"
         field = name if name.isupper() else f"BRAIN_TUMOR_{name.upper()}"
         raise SettingsError(
             f"Environment variable {field}={first['input']!r} cannot be used: {first['msg']}."

@@ -39,7 +39,8 @@ class Evaluation:
     @property
     def predicted(self) -> NDArray[np.int64]:
         """(n,) index of the most probable class."""
-        return self.probabilities.argmax(axis=1)
+        best: NDArray[np.int64] = self.probabilities.argmax(axis=1)
+        return best
 
     @property
     def accuracy(self) -> float:
