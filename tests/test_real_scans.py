@@ -1,4 +1,4 @@
-"""Real scans, where BRAIN_TUMOR_ARCHIVE names an archive of them: prepare, train, serve, compare."""
+"""Real scans, where BRAIN_TUMOR_ARCHIVE names an archive of them: prepared, trained on, served."""
 
 import csv
 import hashlib
