@@ -46,7 +46,8 @@ def probabilities_of(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Give the stand-in's answer: black is glioma, mid-grey meningioma, white notumor."""
     brightness = float(pixels.mean()) / 255
     scores = np.array([1 - abs(brightness - grey) for grey in (0.0, 0.5, 1.0)])
-    return (scores / scores.sum()).astype(np.float32)
+    probabilities: NDArray[np.float32] = (scores / scores.sum()).astype(np.float32)
+    return probabilities
 
 
 def stand_in(**changes: Any) -> tuple[Classifier, Recorder]:

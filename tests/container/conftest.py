@@ -1,0 +1,36 @@
+"""Fixtures of the package's unit tests: each begins with a clean environment and logging."""
+
+import logging
+import os
+from collections.abc import Iterator
+
+import pytest
+
+_OURS = ("BRAIN_TUMOR_", "SAGEMAKER_")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away settings that the machine happens to have."""
+    for name in os.environ:
+        if name.startswith(_OURS) or name == "PORT":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def restored_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put the logging back that `configure_logging` replaces for the whole process."""
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    levels = {
+        name: logger.level
+        for name, logger in root.manager.loggerDict.items()
+        if isinstance(logger, logging.Logger)
+    }
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, logger in root.manager.loggerDict.items():
+        if isinstance(logger, logging.Logger):
+            logger.setLevel(levels.get(name, logging.NOTSET))

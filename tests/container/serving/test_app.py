@@ -1,0 +1,435 @@
+"""serving.app: the HTTP routes, without a model and without sockets."""
+
+import base64
+import io
+import json
+import logging
+import os
+import re
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from flask.testing import FlaskClient
+from numpy.typing import NDArray
+from werkzeug.test import TestResponse
+
+import brain_tumor
+from brain_tumor import images
+from brain_tumor.errors import ArtifactError
+from brain_tumor.serving import app as module
+from brain_tumor.serving.app import ModelHolder, create_app
+from brain_tumor.serving.classifier import Classifier
+from brain_tumor.settings import Settings
+from tests.classifiers import CLASS_NAMES, model_info, probabilities_of, stand_in
+from tests.scans import encode, jpeg, noise, png
+
+Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+
+def _client(classifier: Classifier | None, **settings: Any) -> FlaskClient:
+    holder = ModelHolder()
+    if classifier is not None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "load_classifier", lambda *_: classifier)
+            holder.load(Settings())
+    return create_app(Settings(**settings), holder).test_client()
+
+
+@pytest.fixture
+def client() -> FlaskClient:
+    """Give a client of an application whose model is loaded."""
+    return _client(stand_in()[0])
+
+
+def _post(client: FlaskClient, body: bytes, content_type: str | None, **headers: str) -> Any:
+    return client.post("/invocations", data=body, content_type=content_type, headers=headers)
+
+
+def _npy(array: NDArray[Any]) -> bytes:
+    data = io.BytesIO()
+    np.save(data, array)
+    return data.getvalue()
+
+
+def _instances(*files: bytes) -> bytes:
+    encoded = [{"b64": base64.b64encode(data).decode()} for data in files]
+    return json.dumps({"instances": encoded}).encode()
+
+
+def _probabilities(data: bytes) -> list[float]:
+    """Give what the stand-in answers to an image."""
+    return [float(p) for p in probabilities_of(images.resize(images.decode(data), 32))]
+
+
+def _error(response: TestResponse, status: int, code: str) -> str:
+    """Check that a reply is an error as promised, and give its message."""
+    assert response.status_code == status
+    assert response.mimetype == "application/json"
+    assert len(response.data) < 2048
+    assert b"Traceback" not in response.data
+    assert response.json is not None
+    assert set(response.json) == {"error"}
+    assert set(response.json["error"]) == {"code", "message"}
+    assert response.json["error"]["code"] == code
+    message: str = response.json["error"]["message"]
+    assert message
+    return message
+
+
+# --- /ping ---
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+def test_ping_is_200_with_an_empty_body_once_the_model_is_loaded(
+    client: FlaskClient, method: str
+) -> None:
+    response = client.open("/ping", method=method)
+    assert (response.status_code, response.data) == (200, b"")
+    assert response.content_length == 0
+
+
+def test_ping_and_invocations_are_503_with_retry_after_while_the_model_loads() -> None:
+    client = _client(None)
+    for response in (client.get("/ping"), client.post("/ping"), _post(client, png(0), "image/png")):
+        assert "still loading" in _error(response, 503, "not_ready")
+        assert int(response.headers["Retry-After"]) > 0
+    assert client.head("/ping").status_code == 503
+
+
+# --- What is here ---
+
+
+def test_the_root_says_what_is_here(client: FlaskClient) -> None:
+    document = client.get("/").json
+    assert document is not None
+    assert (document["name"], document["version"]) == ("brain-tumor", brain_tumor.__version__)
+    assert {"/", "/ping", "/invocations", "/execution-parameters"} <= set(document["routes"])
+
+
+@pytest.mark.parametrize("cores", [1, 2, 16, 96, 192, None])
+def test_execution_parameters_suit_the_machine_and_the_platforms_limit(
+    client: FlaskClient, cores: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    document = client.get("/execution-parameters").json
+    assert document is not None
+    assert set(document) == {"MaxConcurrentTransforms", "BatchStrategy", "MaxPayloadInMB"}
+    assert document["BatchStrategy"] == "MultiRecord"
+    concurrent, megabytes = document["MaxConcurrentTransforms"], document["MaxPayloadInMB"]
+    assert 1 <= concurrent <= (cores or 1)
+    assert megabytes >= 1
+    assert concurrent * megabytes <= 100
+
+
+# --- /invocations: bodies ---
+
+
+@pytest.mark.parametrize("kind", images.FORMATS)
+def test_an_image_is_answered_with_label_probabilities_and_decision(
+    client: FlaskClient, kind: str
+) -> None:
+    data = encode(noise(0), kind)
+    response = _post(client, data, f"image/{kind.lower()}")
+    assert (response.status_code, response.mimetype) == (200, "application/json")
+    (entry,) = response.json["predictions"]
+    assert set(entry) == {"label", "probability", "probabilities", "decision"}
+    assert list(entry["probabilities"]) == CLASS_NAMES
+    assert list(entry["probabilities"].values()) == pytest.approx(_probabilities(data))
+    assert entry["probability"] == max(entry["probabilities"].values())
+    assert entry["probabilities"][entry["label"]] == entry["probability"]
+    assert entry["decision"] == "confident"
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        None,
+        "",
+        "image/jpeg",
+        "IMAGE/PNG",
+        "image/png; name=scan.png",
+        "image/vnd.of-some-kind",
+        "application/x-image",
+        "application/octet-stream",
+    ],
+)
+def test_an_image_is_read_whatever_it_is_called(
+    client: FlaskClient, content_type: str | None
+) -> None:
+    response = _post(client, png(0), content_type)
+    assert response.status_code == 200
+    (entry,) = response.json["predictions"]
+    assert list(entry["probabilities"].values()) == pytest.approx(_probabilities(png(0)))
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (_instances(png(0)), "application/json"),
+        (_instances(png(0)), "application/json; charset=utf-8"),
+        (_instances(png(0)), None),
+        (json.dumps({"instances": [noise(0).tolist()]}).encode(), "application/json"),
+        (_npy(noise(0)), "application/x-npy"),
+        (_npy(noise(0).astype(np.float32)), None),
+    ],
+)
+def test_json_and_npy_give_the_answer_of_the_image_itself(
+    client: FlaskClient, body: bytes, content_type: str | None
+) -> None:
+    response = _post(client, body, content_type)
+    assert response.status_code == 200
+    assert response.data == _post(client, png(0), "image/png").data
+
+
+def test_a_bad_image_of_a_batch_has_its_error_in_its_place(client: FlaskClient) -> None:
+    good = [png(0), jpeg(1), png(2)]
+    response = _post(
+        client, _instances(good[0], b"<html>", good[1], b"", good[2]), "application/json"
+    )
+    assert response.status_code == 200
+    entries = response.json["predictions"]
+    assert len(entries) == 5
+    for entry, data in zip(entries[::2], good, strict=True):
+        assert list(entry["probabilities"].values()) == pytest.approx(_probabilities(data))
+    for entry, cause in zip(entries[1::2], ("no image", "empty"), strict=True):
+        assert set(entry) == {"error"}
+        assert entry["error"]["code"] == "unreadable_image"
+        assert cause in entry["error"]["message"]
+
+
+def test_a_batch_of_bad_images_has_an_error_for_each(client: FlaskClient) -> None:
+    response = _post(client, _instances(b"one", b"two"), "application/json")
+    assert response.status_code == 200
+    assert [entry["error"]["code"] for entry in response.json["predictions"]] == [
+        "unreadable_image",
+        "unreadable_image",
+    ]
+
+
+# --- /invocations: replies ---
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        None,
+        "",
+        "*/*",
+        "application/json",
+        "application/*",
+        "text/html, */*;q=0.1",
+        "application/json;q=0.9, text/csv;q=0.5",
+    ],
+)
+def test_the_reply_is_json_by_default(client: FlaskClient, accept: str | None) -> None:
+    headers = {} if accept is None else {"Accept": accept}
+    response = _post(client, png(0), "image/png", **headers)
+    assert (response.status_code, response.mimetype) == (200, "application/json")
+    assert len(response.json["predictions"]) == 1
+
+
+@pytest.mark.parametrize("accept", ["text/csv", "text/*", "text/csv, application/json;q=0.5"])
+def test_csv_has_one_line_an_image_in_the_order_of_class_names(
+    client: FlaskClient, accept: str
+) -> None:
+    response = _post(client, _instances(png(0), png(1)), "application/json", Accept=accept)
+    assert (response.status_code, response.mimetype) == (200, "text/csv")
+    rows = [[float(figure) for figure in row.split(",")] for row in response.text.splitlines()]
+    for row, seed in zip(rows, (0, 1), strict=True):
+        assert row == pytest.approx(_probabilities(png(seed)), abs=1e-6)
+
+
+def test_json_lines_have_one_entry_a_line(client: FlaskClient) -> None:
+    body = _instances(png(0), b"bad", png(1))
+    response = _post(client, body, "application/json", Accept="application/jsonlines")
+    assert (response.status_code, response.mimetype) == (200, "application/jsonlines")
+    as_json = _post(client, body, "application/json").json["predictions"]
+    assert [json.loads(line) for line in response.text.splitlines()] == as_json
+
+
+@pytest.mark.parametrize("accept", ["image/jpeg", "text/html", "application/xml", "x" * 5000])
+def test_another_accept_is_a_406_that_names_what_can_be_given(
+    client: FlaskClient, accept: str
+) -> None:
+    message = _error(_post(client, png(0), "image/png", Accept=accept), 406, "not_acceptable")
+    assert "application/json, application/jsonlines, text/csv" in message
+
+
+def test_an_accept_that_cannot_be_given_is_told_before_the_model_is_asked() -> None:
+    classifier, recorder = stand_in()
+    _error(_post(_client(classifier), png(0), None, Accept="text/html"), 406, "not_acceptable")
+    assert recorder.batches == []
+
+
+# --- Errors ---
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "code", "cause"),
+    [
+        (b"", "image/png", 400, "unreadable_body", "--data-binary @FILE"),
+        (b"", None, 400, "unreadable_body", "body is empty"),
+        (png(0)[:500], "image/png", 400, "unreadable_image", "truncated"),
+        (b"<html>403</html>", "image/png", 400, "unreadable_image", "no image"),
+        (b"\x89PNG", None, 400, "unreadable_image", "no image"),
+        (b"{", "application/json", 400, "unreadable_body", "no JSON"),
+        (b'{"instances": []}', "application/json", 400, "unreadable_body", "empty one"),
+        (b'{"instances": [[[1],[2,3]]]}', "application/json", 400, "unreadable_image", "ragged"),
+        (b'{"instances": [[[NaN]]]}', "application/json", 400, "unreadable_image", "finite"),
+        (b"[" * 200_000, "application/json", 400, "unreadable_body", "no JSON"),
+        (b"\x93NUMPY", "application/x-npy", 400, "unreadable_body", "npy"),
+        (_npy(noise(0))[:-1], "application/x-npy", 400, "unreadable_body", "truncated"),
+        (_npy(np.zeros((2, 0, 3))), "application/x-npy", 400, "unreadable_body", "(2, 0, 3)"),
+        (png(0), "text/plain", 415, "unsupported_content_type", "'text/plain'"),
+        (png(0), "a" * 5000, 415, "unsupported_content_type", "is not read"),
+        (png(0), "ÿ" * 1500, 415, "unsupported_content_type", "is not read"),
+        (png(0), "\\" * 3000, 415, "unsupported_content_type", "is not read"),
+    ],
+)
+def test_a_faulty_request_is_answered_with_its_status_and_cause(
+    client: FlaskClient, body: bytes, content_type: str | None, status: int, code: str, cause: str
+) -> None:
+    assert cause in _error(_post(client, body, content_type), status, code)
+
+
+def test_an_image_above_the_pixel_limit_is_a_413_that_names_the_limit() -> None:
+    client = _client(stand_in()[0], max_megapixels=0.005)
+    message = _error(_post(client, png(0), "image/png"), 413, "too_many_pixels")
+    assert "0.005 million" in message
+    assert _post(client, png(0, 32), "image/png").status_code == 200
+
+
+def test_an_unknown_path_is_a_404(client: FlaskClient) -> None:
+    _error(client.get("/nothing"), 404, "not_found")
+    _error(client.post("/nothing/here", data=b"x"), 404, "not_found")
+
+
+@pytest.mark.parametrize("path", ["/invocations", "/execution-parameters", "/ping"])
+def test_another_method_is_a_405_that_names_the_allowed_ones(
+    client: FlaskClient, path: str
+) -> None:
+    response = client.delete(path)
+    _error(response, 405, "method_not_allowed")
+    assert ("POST" if path == "/invocations" else "GET") in response.headers["Allow"]
+
+
+def _failing(error: Exception) -> Classifier:
+    def predict(_: NDArray[np.uint8]) -> NDArray[np.float32]:
+        raise error
+
+    return Classifier(predict, model_info())
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("secret inner state"), ArtifactError("secret inner state")]
+)
+def test_our_own_fault_is_a_500_with_an_id_that_stands_in_the_log(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    response = _post(_client(_failing(error)), png(0), "image/png")
+    message = _error(response, 500, "internal_error")
+    assert "secret" not in response.text
+    identifier = re.findall(r"id (\w+)\.", message)[0]
+    (record,) = [r for r in caplog.records if r.levelno == logging.ERROR]
+    assert identifier in record.getMessage()
+    assert record.exc_info is not None
+    assert record.exc_info[1] is error
+
+
+def test_two_faults_have_two_ids() -> None:
+    client = _client(_failing(RuntimeError("x")))
+    first, second = (_post(client, png(0), None).json["error"]["message"] for _ in range(2))
+    assert first != second
+
+
+# --- Size of bodies ---
+
+
+def test_a_content_length_above_the_limit_is_a_413_and_the_body_is_not_read() -> None:
+    client = _client(stand_in()[0], max_body_mb=0.01)
+    body = io.BytesIO(bytes(10_001))
+    message = _error(client.post("/invocations", input_stream=body), 413, "body_too_large")
+    assert "0.01 MB" in message
+    assert "BRAIN_TUMOR_MAX_BODY_MB" in message
+    assert body.tell() == 0
+
+
+def _post_chunked(client: FlaskClient, body: io.BytesIO) -> TestResponse:
+    """Send a body as gunicorn gives a chunked one: a stream that ends, and no length."""
+    return client.post(
+        "/invocations",
+        input_stream=body,
+        headers={"Transfer-Encoding": "chunked"},
+        environ_overrides={"CONTENT_LENGTH": "", "wsgi.input_terminated": True},
+    )
+
+
+def test_a_chunked_body_above_the_limit_is_a_413_read_no_further_than_it() -> None:
+    client = _client(stand_in()[0], max_body_mb=0.01)
+    body = io.BytesIO(bytes(1_000_000))
+    _error(_post_chunked(client, body), 413, "body_too_large")
+    assert body.tell() <= 10_001
+
+
+def test_a_body_of_just_the_limit_is_read_with_and_without_content_length() -> None:
+    data = encode(noise(0), "BMP")
+    client = _client(stand_in()[0], max_body_mb=len(data) / 1e6)
+    for response in (_post(client, data, "image/bmp"), _post_chunked(client, io.BytesIO(data))):
+        assert response.status_code == 200
+        (entry,) = json.loads(response.data)["predictions"]
+        assert list(entry["probabilities"].values()) == pytest.approx(_probabilities(data))
+
+
+# --- The log, and loading ---
+
+
+def test_requests_are_logged_with_their_status_but_pings_are_not(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    client.get("/ping")
+    assert caplog.messages == []
+    _post(client, png(0), "image/png")
+    _post(client, b"", "image/png")
+    first, second = caplog.messages
+    assert first.startswith("POST /invocations 200 ")
+    assert second.startswith("POST /invocations 400 ")
+
+
+@pytest.mark.parametrize("error", [ArtifactError("the sentence"), RuntimeError("the cause")])
+def test_a_model_that_cannot_be_loaded_ends_the_server_with_its_cause(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+
+    def fail(*_: Any) -> Classifier:
+        raise error
+
+    monkeypatch.setattr(module, "load_classifier", fail)
+    module._load_or_die(ModelHolder(), Settings())
+    # gunicorn ends the whole server when a worker exits with 3.
+    assert codes == [3]
+    assert str(error) in caplog.text
+
+
+def test_without_a_holder_the_model_is_loaded_in_the_background(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    may_load = threading.Event()
+
+    def load(*_: Any) -> Classifier:
+        may_load.wait(30)
+        return stand_in()[0]
+
+    monkeypatch.setattr(module, "load_classifier", load)
+    before = set(threading.enumerate())
+    client = create_app().test_client()
+    (loading,) = set(threading.enumerate()) - before
+    assert client.get("/ping").status_code == 503
+    may_load.set()
+    loading.join(30)
+    assert client.get("/ping").status_code == 200

@@ -1,0 +1,101 @@
+"""serving.serve and its gunicorn settings: what happens before the server takes over."""
+
+import importlib
+import logging
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from brain_tumor.artifact import MODEL_INFO_FILE, VERSION_FOLDER
+from brain_tumor.errors import SettingsError
+from brain_tumor.serving import serve
+from tests.classifiers import model_info
+from tests.scans import write_folder
+
+
+class _Replaced(BaseException):
+    """Stands for the end of this process."""
+
+
+@pytest.fixture(autouse=True)
+def _no_exec(monkeypatch: pytest.MonkeyPatch) -> None:
+    def execv(path: str, arguments: list[str]) -> None:
+        raise _Replaced(path, arguments)
+
+    monkeypatch.setattr(os, "execv", execv)
+
+
+def test_with_a_model_the_process_becomes_gunicorn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(
+        tmp_path / "model",
+        {
+            MODEL_INFO_FILE: model_info().model_dump_json().encode(),
+            f"{VERSION_FOLDER}/saved_model.pb": b"read by the worker",
+        },
+    )
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
+    with pytest.raises(_Replaced) as caught:
+        serve.main()
+    path, arguments = caught.value.args
+    assert path == sys.executable
+    assert arguments[:3] == [sys.executable, "-m", "gunicorn"]
+    assert importlib.util.find_spec(arguments[4].removeprefix("python:")) is not None
+    module, factory = arguments[5].removesuffix("()").split(":")
+    assert callable(getattr(importlib.import_module(module), factory))
+
+
+def test_without_a_model_the_process_ends_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
+    with pytest.raises(SystemExit, match=r"^serve: .*model\.json does not exist"):
+        serve.main()
+
+
+def test_a_setting_that_cannot_be_used_ends_the_process_with_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BRAIN_TUMOR_THREADS", "many")
+    with pytest.raises(
+        SystemExit, match=r"^serve: Environment variable BRAIN_TUMOR_THREADS='many'"
+    ):
+        serve.main()
+
+
+def _gunicorn_conf() -> ModuleType:
+    """Load the settings file as gunicorn does: anew, in the environment of now."""
+    sys.modules.pop("brain_tumor.serving.gunicorn_conf", None)
+    return importlib.import_module("brain_tumor.serving.gunicorn_conf")
+
+
+def test_gunicorn_listens_where_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _gunicorn_conf().bind == "0.0.0.0:8080"
+    monkeypatch.setenv("SAGEMAKER_BIND_TO_PORT", "9090")
+    monkeypatch.setenv("BRAIN_TUMOR_HOST", "127.0.0.1")
+    monkeypatch.setenv("BRAIN_TUMOR_THREADS", "5")
+    conf = _gunicorn_conf()
+    assert (conf.bind, conf.threads) == ("127.0.0.1:9090", 5)
+
+
+def test_gunicorn_loads_tensorflow_in_one_worker_that_has_threads_to_spare_for_pings() -> None:
+    conf = _gunicorn_conf()
+    assert (conf.workers, conf.worker_class, conf.preload_app) == (1, "gthread", False)
+    assert conf.threads > 1
+
+
+def test_gunicorn_refuses_to_start_with_a_bad_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "http")
+    with pytest.raises(SettingsError, match="PORT='http'"):
+        _gunicorn_conf()
+
+
+@pytest.mark.usefixtures("restored_logging")
+def test_a_worker_logs_as_everything_else_does() -> None:
+    _gunicorn_conf().post_fork(None, None)
+    assert logging.getLogger().level == logging.INFO
+    assert len(logging.getLogger().handlers) == 1

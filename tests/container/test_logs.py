@@ -1,0 +1,62 @@
+"""logs: one plain line an event, on stderr."""
+
+import logging
+import os
+import re
+import time
+
+import pytest
+
+from brain_tumor.logs import configure_logging
+
+pytestmark = pytest.mark.usefixtures("restored_logging")
+
+
+def test_an_event_is_one_line_on_stderr_with_the_time_in_utc(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Python 3.13 reads the one, earlier ones the other.
+    monkeypatch.setattr(time, "time_ns", lambda: 1_700_000_000_000_000_000)
+    monkeypatch.setattr(time, "time", lambda: 1_700_000_000.0)
+    configure_logging()
+    logging.getLogger("brain_tumor.anything").warning("%d scans left out", 3)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == "2023-11-14T22:13:20Z WARNING 3 scans left out\n"
+
+
+def test_debug_is_left_out_unless_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging()
+    logging.getLogger("x").debug("first")
+    logging.getLogger("x").info("second")
+    configure_logging(logging.DEBUG)
+    logging.getLogger("x").debug("third")
+    assert re.findall("first|second|third", capsys.readouterr().err) == ["second", "third"]
+
+
+def test_setting_up_twice_logs_every_event_once(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging()
+    configure_logging()
+    logging.getLogger("x").info("once")
+    assert capsys.readouterr().err.count("once") == 1
+
+
+@pytest.mark.parametrize("name", ["matplotlib.font_manager", "botocore.hooks", "PIL", "tensorflow"])
+def test_libraries_log_warnings_only(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(logging.DEBUG)
+    logging.getLogger(name).info("noise")
+    logging.getLogger(name).warning("a cause")
+    assert "noise" not in (printed := capsys.readouterr().err)
+    assert "a cause" in printed
+
+
+def test_tensorflow_is_told_to_be_quiet_unless_the_operator_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
+    configure_logging()
+    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "2"
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+    configure_logging()
+    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"

@@ -1,0 +1,139 @@
+"""training.channels: which scans are trained on, validated on and tested on."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brain_tumor import images
+from brain_tumor.errors import DataError
+from brain_tumor.training.channels import read_channels
+from brain_tumor.training.hyperparameters import Hyperparameters
+from tests.scans import png, write_folder, write_zip
+
+PARAMETERS = Hyperparameters(image_size=32, validation_share=0.25)
+
+
+def _scans(count: int, first: int, labels: str = "ab") -> dict[str, bytes]:
+    return {
+        f"{label}/{number}.png": png(first + 100 * place + number, 24)
+        for place, label in enumerate(labels)
+        for number in range(count)
+    }
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> Path:
+    """Give a training channel of eight scans a class."""
+    return write_folder(tmp_path / "train", _scans(8, 0))
+
+
+@pytest.mark.parametrize("names", [("train", "val"), ("training", "validation")])
+def test_channels_are_known_by_both_names_and_read_at_the_networks_size(
+    names: tuple[str, str], train: Path, tmp_path: Path
+) -> None:
+    val = write_zip(tmp_path / "val" / "Val.zip", _scans(3, 1000)).parent
+    test = write_folder(tmp_path / "test", _scans(2, 2000))
+    folders = {names[0]: train, names[1]: val, "test": test, "code": tmp_path / "no data"}
+    channels = read_channels(folders, PARAMETERS)
+    assert channels.class_names == ["a", "b"]
+    assert channels.counts() == {"train": 16, "val": 6, "test": 4}
+    wanted = images.resize(images.decode((train / "a" / "0.png").read_bytes()), 32)
+    np.testing.assert_array_equal(channels.train.pixels[0], wanted)
+    assert channels.report.files == 26
+
+
+def test_without_val_whole_pictures_are_split_off_train(tmp_path: Path) -> None:
+    members = _scans(8, 0)
+    members |= {file.replace(".png", "-copy.png"): data for file, data in members.items()}
+    folders = {"train": write_zip(tmp_path / "Train.zip", members).parent}
+    channels = read_channels(folders, PARAMETERS)
+    assert channels.counts() == {"train": 24, "val": 8, "test": 0}
+    assert channels.test is None
+    assert not set(channels.train.digests) & set(channels.val.digests)
+    assert len(channels.val.pixels) == 8
+    splits = channels.report.splits
+    assert sorted(splits["train"] + splits["val"]) == sorted(f"train/{file}" for file in members)
+
+
+def test_the_split_follows_the_seed(train: Path) -> None:
+    first, same, other = (
+        read_channels({"train": train}, PARAMETERS.model_copy(update={"seed": seed})).val.files
+        for seed in (1, 1, 2)
+    )
+    assert first == same
+    assert first != other
+
+
+def test_the_report_names_files_with_their_channel(train: Path, tmp_path: Path) -> None:
+    val = write_folder(tmp_path / "val", {**_scans(2, 1000), "a/bad.png": b"no image"})
+    (val / "a" / "copy.png").write_bytes((train / "a" / "0.png").read_bytes())
+    report = read_channels({"train": train, "val": val}, PARAMETERS).report
+    assert [entry.file for entry in report.damaged] == ["val/a/bad.png"]
+    assert report.duplicate_groups == [["train/a/0.png", "val/a/copy.png"]]
+    assert set(report.splits) == {"train", "val"}
+    assert "val/a/copy.png" in report.splits["val"]
+    assert report.files == 16 + 4 + 2
+
+
+def test_damaged_files_are_left_out_and_logged_with_their_reason(
+    train: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (train / "a" / "3.png").write_bytes(b"no image")
+    caplog.set_level(logging.INFO)
+    channels = read_channels({"train": train}, PARAMETERS)
+    assert channels.counts()["train"] + channels.counts()["val"] == 15
+    assert "left out a/3.png: The first bytes" in caplog.text
+
+
+def test_the_fingerprint_is_that_of_the_pixels_not_of_names_or_formats(
+    train: Path, tmp_path: Path
+) -> None:
+    val = write_folder(tmp_path / "val", _scans(2, 1000))
+    renamed = {f"{file[0]}/z{9 - int(file[2])}.png": data for file, data in _scans(8, 0).items()}
+    same = write_zip(tmp_path / "other" / "x.zip", renamed).parent
+    changed = write_folder(tmp_path / "changed", {**_scans(8, 0), "a/0.png": png(999, 24)})
+    first, second, third = (
+        read_channels({"train": folder, "val": val}, PARAMETERS).fingerprint()
+        for folder in (train, same, changed)
+    )
+    assert first == second
+    assert first != third
+
+
+@pytest.mark.parametrize(
+    ("given", "found"), [({}, "no channel at all"), ({"trian": "x", "val": "y"}, "trian, val")]
+)
+def test_a_missing_train_channel_is_named_with_what_was_found(
+    given: dict[str, str], found: str
+) -> None:
+    with pytest.raises(DataError, match=f"channel named train, found {found}"):
+        read_channels({name: Path(path) for name, path in given.items()}, PARAMETERS)
+
+
+def test_one_class_only_is_refused(tmp_path: Path) -> None:
+    train = write_folder(tmp_path / "train", _scans(4, 0, "a"))
+    with pytest.raises(DataError, match="train holds one class only, 'a'"):
+        read_channels({"train": train}, PARAMETERS)
+
+
+@pytest.mark.parametrize("side", ["val", "test"])
+def test_a_class_that_train_has_not_is_named_with_its_channel(
+    side: str, train: Path, tmp_path: Path
+) -> None:
+    other = write_folder(tmp_path / "other", _scans(2, 1000, "abz"))
+    with pytest.raises(DataError, match=f"Channel {side} holds classes that train has not: z"):
+        read_channels({"train": train, side: other}, PARAMETERS)
+
+
+def test_a_test_channel_may_lack_a_class(train: Path, tmp_path: Path) -> None:
+    other = write_folder(tmp_path / "other", _scans(2, 1000, "b"))
+    channels = read_channels({"train": train, "test": other}, PARAMETERS)
+    assert channels.class_names == ["a", "b"]
+    assert channels.counts()["test"] == 2
+
+
+def test_a_channel_that_cannot_be_read_is_named(train: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"Channel val: .*missing does not exist"):
+        read_channels({"train": train, "val": tmp_path / "missing"}, PARAMETERS)

@@ -1,0 +1,178 @@
+"""training.hyperparameters: strings of the platform to checked values."""
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from brain_tumor.errors import HyperparameterError
+from brain_tumor.training.hyperparameters import Hyperparameters, parse_hyperparameters
+
+FIELDS = Hyperparameters.model_fields
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field", "read"),
+    [
+        # As the platform stores them, and as the toolkit gives them after JSON-decoding.
+        ("epochs", "3", "epochs", 3),
+        ("epochs", '"3"', "epochs", 3),
+        ("epochs", 3, "epochs", 3),
+        ("epochs", 3.0, "epochs", 3),
+        ("epochs", " 3 ", "epochs", 3),
+        ("batch-size", "8", "batch_size", 8),
+        ("batch_size", '"256"', "batch_size", 256),
+        ("learning-rate", "9.8E-4", "learning_rate", 9.8e-4),
+        ("learning_rate", "1e-05", "learning_rate", 1e-5),
+        ("learning-rate", 1e-05, "learning_rate", 1e-5),
+        ("learning-rate", "1", "learning_rate", 1.0),
+        ("augment", "true", "augment", True),
+        ("augment", "True", "augment", True),
+        ("augment", '"true"', "augment", True),
+        ("augment", True, "augment", True),
+        ("augment", "False", "augment", False),
+        ("augment", "false", "augment", False),
+        ("augment", '"False"', "augment", False),
+        ("augment", False, "augment", False),
+        ("augment", "0", "augment", False),
+        ("pretrained", "False", "pretrained", False),
+        ("mixed_precision", "1", "mixed_precision", True),
+        ("backbone", "small", "backbone", "small"),
+        ("backbone", '"small"', "backbone", "small"),
+        ("seed", "4294967295", "seed", 2**32 - 1),
+        ("time-budget-minutes", "0.5", "time_budget_minutes", 0.5),
+        ("time_budget_minutes", "None", "time_budget_minutes", None),
+        ("time-budget-minutes", None, "time_budget_minutes", None),
+        ("epochs", "null", "epochs", FIELDS["epochs"].default),
+    ],
+)
+def test_a_value_is_read_however_the_platform_spells_it(
+    name: str, value: Any, field: str, read: Any
+) -> None:
+    parsed = getattr(parse_hyperparameters({name: value}), field)
+    assert (parsed, type(parsed)) == (read, type(read))
+
+
+def test_all_are_optional() -> None:
+    parsed = parse_hyperparameters({})
+    assert {name: getattr(parsed, name) for name in FIELDS} == {
+        name: field.default for name, field in FIELDS.items()
+    }
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_underscores_and_dashes_are_the_same(name: str) -> None:
+    default = str(FIELDS[name].default)
+    dashed = parse_hyperparameters({name.replace("_", "-"): default})
+    assert dashed == parse_hyperparameters({name: default})
+
+
+def test_what_the_platform_and_its_sdks_add_is_ignored() -> None:
+    added = {
+        "sagemaker_program": '"train.py"',
+        "sagemaker_submit_directory": '"s3://x"',
+        "sagemaker_region": '"eu-west-1"',
+        "sagemaker_container_log_level": "20",
+        "_tuning_objective_metric": "val_loss",
+    }
+    assert parse_hyperparameters({**added, "epochs": "7"}) == Hyperparameters(epochs=7)
+
+
+def test_one_given_in_both_spellings_is_refused() -> None:
+    with pytest.raises(HyperparameterError, match="'batch-size' is given twice"):
+        parse_hyperparameters({"batch-size": "8", "batch_size": "16"})
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("epoch", "epochs"),
+        ("learningrate", "learning-rate"),
+        ("learning_rat", "learning-rate"),
+        ("batchsize", "batch-size"),
+        ("imagesize", "image-size"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_nearest_one(name: str, near: str) -> None:
+    with pytest.raises(HyperparameterError, match=f"'{name}'; did you mean '{near}'"):
+        parse_hyperparameters({name: "3"})
+
+
+def test_an_unknown_name_near_none_is_answered_with_all_of_them() -> None:
+    with pytest.raises(HyperparameterError, match="Unknown hyperparameter 'zzz'") as caught:
+        parse_hyperparameters({"zzz": "3"})
+    for name in FIELDS:
+        assert name.replace("_", "-") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", "ten"),
+        ("epochs", "0"),
+        ("epochs", "-3"),
+        ("epochs", "2.5"),
+        ("epochs", ""),
+        ("epochs", "10001"),
+        ("epochs", [3]),
+        ("batch-size", "0"),
+        ("learning-rate", "0"),
+        ("learning-rate", "-0.1"),
+        ("learning-rate", "1.5"),
+        ("learning-rate", "nan"),
+        ("learning-rate", "inf"),
+        ("label-smoothing", "1"),
+        ("image-size", "31"),
+        ("image-size", "513"),
+        ("seed", "-1"),
+        ("seed", "4294967296"),
+        ("patience", "0"),
+        ("backbone", "resnet"),
+        ("augment", "perhaps"),
+        ("time-budget-minutes", "0"),
+        ("validation-share", "0"),
+        ("validation-share", "0.9"),
+        ("pretrained", "maybe"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named_with_its_name(name: str, value: Any) -> None:
+    with pytest.raises(HyperparameterError) as caught:
+        parse_hyperparameters({name: value})
+    assert str(caught.value).startswith(f"Hyperparameter {name}={value!r} cannot be used: ")
+
+
+@pytest.mark.parametrize("value", ["true", "True", '"true"', True])
+def test_pretrained_weights_are_refused_as_long_as_there_are_none(value: Any) -> None:
+    with pytest.raises(HyperparameterError, match="'small' has no pretrained weights") as caught:
+        parse_hyperparameters({"pretrained": value})
+    assert str(caught.value).startswith("Hyperparameter pretrained=")
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([name.replace("_", "-") for name in FIELDS]),
+        st.one_of(
+            st.text(max_size=6),
+            st.integers(),
+            st.floats(),
+            st.booleans(),
+            st.none(),
+            st.lists(st.integers(), max_size=2),
+            st.dictionaries(st.text(max_size=2), st.integers(), max_size=1),
+        ),
+        max_size=4,
+    )
+)
+@settings(deadline=None, max_examples=200)
+def test_any_json_value_is_read_or_refused_but_never_a_crash(raw: dict[str, Any]) -> None:
+    with suppress(HyperparameterError):
+        parsed = parse_hyperparameters(raw)
+        assert Hyperparameters.model_validate(parsed.model_dump(by_alias=True)) == parsed
+
+
+def test_every_hyperparameter_is_described_for_people() -> None:
+    for name, field in Hyperparameters.model_json_schema()["properties"].items():
+        assert "_" not in name
+        assert field["description"].endswith(".")

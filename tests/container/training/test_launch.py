@@ -1,0 +1,96 @@
+"""training.launch: what is found out before the toolkit's `train` takes over."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from brain_tumor.errors import BrainTumorError, DataError
+from brain_tumor.training.launch import launch
+from tests.scans import write_folder
+
+CONFIG = {
+    "input/config/resourceconfig.json": b'{"current_host": "algo-1", "hosts": ["algo-1"]}',
+    "input/config/hyperparameters.json": b"{}",
+    "input/config/inputdataconfig.json": b"{}",
+}
+
+
+class _Replaced(BaseException):
+    """Stands for the end of this process."""
+
+
+@pytest.fixture(autouse=True)
+def _no_exec(monkeypatch: pytest.MonkeyPatch) -> None:
+    def execv(path: str, arguments: list[str]) -> None:
+        raise _Replaced(path, arguments)
+
+    monkeypatch.setattr(os, "execv", execv)
+    # So that what `launch` sets is taken back.
+    monkeypatch.setenv("SAGEMAKER_TRAINING_MODULE", "")
+
+
+def test_a_job_becomes_the_toolkits_train_with_our_module(tmp_path: Path) -> None:
+    with pytest.raises(_Replaced) as caught:
+        launch(write_folder(tmp_path / "ml", CONFIG))
+    path, arguments = caught.value.args
+    assert Path(path).name == "train"
+    assert os.access(path, os.X_OK)
+    assert arguments == [path]
+    assert os.environ["SAGEMAKER_TRAINING_MODULE"] == "brain_tumor.training.run:main"
+
+
+def test_what_the_toolkit_needs_and_the_platform_may_leave_out_is_made(tmp_path: Path) -> None:
+    name = "input/config/resourceconfig.json"
+    base = write_folder(tmp_path / "ml", {name: CONFIG[name]})
+    with pytest.raises(_Replaced):
+        launch(base)
+    for config in ("hyperparameters.json", "inputdataconfig.json"):
+        assert json.loads((base / "input" / "config" / config).read_text()) == {}
+    assert (base / "model").is_dir()
+    assert (base / "output").is_dir()
+
+
+def test_a_folder_that_is_not_opt_ml_is_named_and_the_failure_written(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"resourceconfig\.json does not exist.*SAGEMAKER_BASE_DIR"):
+        launch(tmp_path)
+    failure = (tmp_path / "output" / "failure").read_text()
+    assert failure.startswith(f"{tmp_path}/input/config/resourceconfig.json does not exist")
+
+
+@pytest.mark.parametrize("name", CONFIG)
+@pytest.mark.parametrize(
+    ("content", "cause"), [(b"{", "is no JSON"), (b"[]", "holds list"), (b"\xff", "is no JSON")]
+)
+def test_a_config_file_that_is_no_json_object_is_named(
+    name: str, content: bytes, cause: str, tmp_path: Path
+) -> None:
+    base = write_folder(tmp_path / "ml", {**CONFIG, name: content})
+    with pytest.raises(DataError, match=cause):
+        launch(base)
+    assert (base / "output" / "failure").read_text().startswith(f"{base / name} {cause}")
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    base = write_folder(tmp_path / "ml", {**CONFIG, "output": b"a file where a folder is wanted"})
+    with pytest.raises(DataError, match="output cannot be made"):
+        launch(base)
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = write_folder(tmp_path / "ml", CONFIG)
+    # Tests may run as root, who can write anywhere.
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path).name != "model")
+    with pytest.raises(DataError, match=f"model cannot be written by user {os.getuid()}"):
+        launch(base)
+
+
+def test_a_missing_toolkit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BrainTumorError, match="sagemaker-training is not installed"):
+        launch(write_folder(tmp_path / "ml", CONFIG))

@@ -1,0 +1,72 @@
+"""training.metrics: the lines that the platform's metric definitions match."""
+
+import itertools
+import re
+from dataclasses import asdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from brain_tumor.training.metrics import METRIC_DEFINITIONS, METRIC_NAMES, TEST_ACCURACY, Epoch
+
+EPOCH = Epoch(
+    epoch=12,
+    train_loss=0.41234567,
+    train_accuracy=0.8125,
+    val_loss=1.5,
+    val_accuracy=1.0,
+    learning_rate=3.2e-05,
+    seconds=123.4,
+)
+figures = st.floats(min_value=0, max_value=1e30)
+epochs = st.builds(
+    Epoch,
+    epoch=st.integers(1, 10_000),
+    train_loss=figures,
+    train_accuracy=figures,
+    val_loss=figures,
+    val_accuracy=figures,
+    learning_rate=figures,
+    seconds=figures,
+)
+
+
+def test_the_line_is_in_the_platforms_form() -> None:
+    assert EPOCH.metric_line() == (
+        "epoch=12; train_loss=0.412346; train_accuracy=0.8125; val_loss=1.5; val_accuracy=1; "
+        "learning_rate=3.2e-05; seconds=123.4;"
+    )
+
+
+def test_no_name_ends_another_so_that_no_definition_matches_anothers_figure() -> None:
+    for one, other in itertools.permutations((*METRIC_NAMES, "epoch"), 2):
+        assert not one.endswith(other)
+
+
+def test_every_definition_is_one_that_the_platform_takes() -> None:
+    names = [definition["Name"] for definition in METRIC_DEFINITIONS]
+    assert len(names) == len(set(names)) <= 20
+    for definition in METRIC_DEFINITIONS:
+        assert set(definition) == {"Name", "Regex"}
+        assert len(definition["Name"]) <= 255
+        assert len(definition["Regex"]) <= 500
+        assert re.compile(definition["Regex"]).groups == 1
+
+
+@given(epochs)
+def test_each_definition_matches_exactly_its_own_figure(epoch: Epoch) -> None:
+    line = epoch.metric_line()
+    for definition in METRIC_DEFINITIONS:
+        found = re.findall(definition["Regex"], line)
+        if definition["Name"] == TEST_ACCURACY:
+            assert found == []
+        else:
+            wanted = asdict(epoch)[definition["Name"]]
+            assert [float(figure) for figure in found] == [pytest.approx(wanted, rel=1e-5)]
+
+
+def test_the_test_accuracy_line_is_matched_by_its_definition_alone() -> None:
+    line = f"{TEST_ACCURACY}=0.951;"
+    matching = [d["Name"] for d in METRIC_DEFINITIONS if re.search(d["Regex"], line)]
+    assert matching == [TEST_ACCURACY]
