@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,9 +13,19 @@ from brain_tumor.logs import configure_logging
 pytestmark = pytest.mark.usefixtures("restored_logging")
 
 
+@pytest.fixture
+def far_from_greenwich() -> Iterator[None]:
+    """Put this process into another time zone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "EST+5")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("far_from_greenwich")
 def test_an_event_is_one_line_on_stderr_with_the_time_in_utc(
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Python 3.13 reads the one, earlier ones the other.
     monkeypatch.setattr(time, "time_ns", lambda: 1_700_000_000_000_000_000)

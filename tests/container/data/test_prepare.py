@@ -95,6 +95,9 @@ def test_the_same_seed_gives_the_same_zips_to_the_byte_from_a_zip_or_a_folder(
     )
     assert one == two == three
     assert one != other
+    with zipfile.ZipFile(tmp_path / "one" / "Train.zip") as archive:
+        # Zips made on another day are the same too.
+        assert {info.date_time[0] for info in archive.infolist()} == {1980}
 
 
 def test_the_report_is_written_beside_the_zips_and_lists_each_side(tmp_path: Path) -> None:
