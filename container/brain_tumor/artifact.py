@@ -99,19 +99,26 @@ def load_info(model_dir: Path) -> ModelInfo:
                 "`train` left in model/. Usual cause: nothing, another folder or a model.tar.gz "
                 "that was not unpacked is mounted there."
             )
+    file = model_dir / MODEL_INFO_FILE
     try:
-        info = ModelInfo.model_validate_json((model_dir / MODEL_INFO_FILE).read_bytes())
+        document = json.loads(file.read_bytes())
+        written = document.get("format") if isinstance(document, dict) else None
+        if written not in (None, _FORMAT):
+            raise ArtifactError(
+                f"{file} has format {written}; this version reads {_FORMAT}. Usual cause: a model "
+                "trained with another version of the image."
+            )
+        return ModelInfo.model_validate(document)
     except ValidationError as error:
-        raise ArtifactError(
-            f"{model_dir / MODEL_INFO_FILE} cannot be read: {error.errors()[0]['msg']} "
-            f"(at {error.errors()[0]['loc']}). Usual cause: a file edited by hand."
-        ) from error
-    if info.format != _FORMAT:
-        raise ArtifactError(
-            f"{model_dir / MODEL_INFO_FILE} has format {info.format}; this version reads "
-            f"{_FORMAT}. Usual cause: a model trained with another version of the image."
-        )
-    return info
+        first = error.errors()[0]
+        cause = f"{first['msg']} (at {first['loc']})"
+        raise ArtifactError(_unreadable(file, cause)) from error
+    except ValueError as error:
+        raise ArtifactError(_unreadable(file, str(error))) from error
+
+
+def _unreadable(file: Path, cause: str) -> str:
+    return f"{file} cannot be read: {cause}. Usual cause: a file edited by hand."
 
 
 def load_predict(model_dir: Path) -> PredictFn:

@@ -286,6 +286,8 @@ def test_a_model_of_another_format_is_refused_with_both_numbers(
     other = info.model_copy(update={"format": 2}).model_dump_json().encode()
     with pytest.raises(ArtifactError, match="has format 2; this version reads 1"):
         load_info(_model(tmp_path, other))
+    with pytest.raises(ArtifactError, match="has format 2; this version reads 1"):
+        load_info(_model(tmp_path, b'{"format": 2, "other_fields": true}'))
 
 
 @pytest.mark.parametrize("graph", [b"", b"no graph", bytes(1000)])

@@ -191,7 +191,8 @@ def _zip_members(path: Path, stack: ExitStack) -> Iterator[_Member]:
         ) from error
     for info in archive.infolist():
         _refuse_unsafe(path, info)
-        parts = PurePosixPath(info.filename).parts
+        # Some Windows tools write backslashes, against the format.
+        parts = PurePosixPath(info.filename.replace("\\", "/")).parts
         if parts and _is_wanted(parts, info.is_dir()):
             yield _Member(parts, info.is_dir(), partial(_read_zipped, archive, info))
 

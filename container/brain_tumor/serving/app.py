@@ -5,6 +5,7 @@ import os
 import secrets
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import flask
@@ -35,6 +36,7 @@ class ModelHolder:
 
     def __init__(self) -> None:
         self._classifier: Classifier | None = None
+        self._broken = False
 
     def load(self, settings: Settings) -> None:
         """Load the model.
@@ -55,6 +57,37 @@ class ModelHolder:
         if self._classifier is None:
             raise NotReadyError("The model is still loading; ask again in a few seconds.")
         return self._classifier
+
+    def classify(self, items: Sequence[payloads.Item]) -> list[payloads.Entry]:
+        """Classify what could be read; what could not keeps its place.
+
+        Raises:
+            NotReadyError: it is still loading.
+        """
+        classifier = self.get()
+        try:
+            scans = [item for item in items if not isinstance(item, ImageError)]
+            predictions = iter(classifier.classify(scans))
+        except BaseException:
+            self._broken = True
+            raise
+        return [item if isinstance(item, ImageError) else next(predictions) for item in items]
+
+    def check(self) -> None:
+        """Make sure that predictions can be given; after one that failed, by a real one.
+
+        Raises:
+            NotReadyError: it is still loading, or prediction is broken.
+        """
+        classifier = self.get()
+        if self._broken:
+            try:
+                classifier.warm_up()
+            # Whatever the runtime raises: it is not healthy.
+            except Exception as error:
+                log.exception("Prediction is broken")
+                raise NotReadyError("Prediction is broken; the log has the cause.") from error
+            self._broken = False
 
 
 def create_app(settings: Settings | None = None, holder: ModelHolder | None = None) -> flask.Flask:
@@ -94,7 +127,7 @@ def _add_routes(app: flask.Flask, settings: Settings, holder: ModelHolder) -> No
 
     @app.route("/ping", methods=["GET", "POST"])
     def ping() -> flask.Response:
-        holder.get()
+        holder.check()
         return flask.Response(status=200)
 
     @app.get("/execution-parameters")
@@ -116,8 +149,9 @@ def _add_routes(app: flask.Flask, settings: Settings, holder: ModelHolder) -> No
         content_type = parse_options_header(request.headers.get("Content-Type"))[0].lower()
         body = _read_body(request, settings.max_body_mb)
         items = payloads.read_items(body, content_type, settings.max_pixels)
-        entries = _classify(classifier, items)
-        return flask.Response(payloads.write_reply(entries, media_type), mimetype=media_type)
+        entries = holder.classify(items)
+        reply = payloads.write_reply(entries, media_type, len(classifier.info.class_names))
+        return flask.Response(reply, mimetype=media_type)
 
 
 def _read_body(request: flask.Request, max_mb: float) -> bytes:
@@ -134,12 +168,6 @@ def _read_body(request: flask.Request, max_mb: float) -> bytes:
         f"The body is larger than {max_mb:g} MB, the limit set by BRAIN_TUMOR_MAX_BODY_MB. "
         "Usual cause: raw numbers as JSON; send the image file itself."
     )
-
-
-def _classify(classifier: Classifier, items: list[payloads.Item]) -> list[payloads.Entry]:
-    """Classify what could be read; what could not keeps its place."""
-    predictions = iter(classifier.classify([i for i in items if not isinstance(i, ImageError)]))
-    return [item if isinstance(item, ImageError) else next(predictions) for item in items]
 
 
 def _reply_type(request: flask.Request) -> str:

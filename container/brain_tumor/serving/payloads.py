@@ -79,10 +79,16 @@ def read_items(body: bytes, content_type: str, max_pixels: int) -> list[Item]:
     return items
 
 
-def write_reply(entries: Sequence[Entry], media_type: str) -> str:
-    """Write one entry a scan as JSON, JSON Lines or CSV (`REPLY_TYPES`)."""
+def write_reply(entries: Sequence[Entry], media_type: str, classes: int) -> str:
+    """Write one entry a scan as JSON, JSON Lines or CSV (`REPLY_TYPES`).
+
+    Args:
+        entries: what became of each scan.
+        media_type: one of `REPLY_TYPES`.
+        classes: number of classes, the fields of a CSV row.
+    """
     if media_type == CSV:
-        return "".join(f"{_csv_row(entry)}\n" for entry in entries)
+        return "".join(f"{_csv_row(entry, classes)}\n" for entry in entries)
     written = [_json_entry(entry) for entry in entries]
     if media_type == JSON_LINES:
         return "".join(f"{json.dumps(entry)}\n" for entry in written)
@@ -100,10 +106,10 @@ def _json_entry(entry: Entry) -> dict[str, Any]:
     return error_body(entry) if isinstance(entry, ImageError) else entry.as_json()
 
 
-def _csv_row(entry: Entry) -> str:
+def _csv_row(entry: Entry, classes: int) -> str:
     if isinstance(entry, ImageError):
         # Plain CSV has no place for a message; the row must be there all the same.
-        return ""
+        return "," * (classes - 1)
     return ",".join(f"{probability:.6f}" for probability in entry.probabilities.values())
 
 
@@ -148,7 +154,7 @@ def _base64(text: str) -> bytes:
 
 def _numbers(instance: list[Any]) -> NDArray[np.generic]:
     try:
-        return np.array(instance, dtype=np.float64)
+        return np.array(instance)
     except (ValueError, TypeError, OverflowError) as error:
         raise ImageError(
             "The numbers of an instance are ragged or no numbers; wanted shape (h, w), (h, w, 1) "

@@ -26,7 +26,7 @@ class Servable(tf.Module):  # type: ignore[misc]
     def _from_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encoded JPEG, PNG, GIF or BMP (n,) -> the same, for servers without our decoder.
 
-        TensorFlow's decoder and scaling differ from Pillow's by about one grey level, and it
+        TensorFlow's decoder and scaling differ from Pillow's by up to three grey levels, and it
         does not turn an image as its EXIF says. `serve` does not use this signature.
         """
         images = tf.map_fn(self._decode, image_bytes, fn_output_signature=tf.float32)

@@ -4,7 +4,15 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from brain_tumor.errors import HyperparameterError
 
@@ -17,7 +25,11 @@ class Hyperparameters(BaseModel):
     """One field a hyperparameter; all arrive as strings and all are optional."""
 
     model_config = ConfigDict(
-        alias_generator=_dashed, populate_by_name=True, extra="forbid", frozen=True
+        alias_generator=_dashed,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
     )
 
     epochs: int = Field(default=30, ge=1, le=10_000, description="Most epochs to train.")
@@ -46,6 +58,14 @@ class Hyperparameters(BaseModel):
     validation_share: float = Field(
         default=0.15, gt=0, lt=0.9, description="Split off `train` when there is no `val` channel."
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_true_as_a_number(cls, value: Any, field: ValidationInfo) -> Any:
+        wanted = cls.model_fields[str(field.field_name)].annotation
+        if isinstance(value, bool) and wanted is not bool:
+            raise ValueError("Input should be a number or a name, not true or false")
+        return value
 
     @model_validator(mode="after")
     def _no_pretrained_weights_yet(self) -> Self:

@@ -48,6 +48,11 @@ def test_class_folders_are_listed_with_labels_and_read(write: Writer, tmp_path: 
         assert [archive.read(scan) for scan in archive.scans] == [b"one", b"two", b"three"]
 
 
+def test_a_zip_that_a_windows_tool_wrote_with_backslashes_is_read(tmp_path: Path) -> None:
+    members = {name.replace("/", "\\"): data for name, data in PLAIN.items()}
+    assert _listed(_as_zip(tmp_path, members)) == _listed(_as_folder(tmp_path, PLAIN))
+
+
 @every_kind
 @pytest.mark.parametrize("enclosing", ["brain/", "download/brain tumour data/"])
 def test_folders_that_enclose_everything_are_no_classes(

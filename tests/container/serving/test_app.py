@@ -433,3 +433,28 @@ def test_without_a_holder_the_model_is_loaded_in_the_background(
     may_load.set()
     loading.join(30)
     assert client.get("/ping").status_code == 200
+
+
+def test_ping_is_503_while_prediction_is_broken_and_200_once_it_works_again() -> None:
+    classifier, recorder = stand_in()
+    broken = True
+
+    def predict(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if broken:
+            raise RuntimeError("out of memory")
+        return recorder(pixels)
+
+    client = _client(Classifier(predict, classifier.info))
+    assert client.get("/ping").status_code == 200
+    assert _post(client, jpeg(0), "image/jpeg").status_code == 500
+    reply = client.get("/ping")
+    assert (reply.status_code, json.loads(reply.data)["error"]["code"]) == (503, "not_ready")
+    broken = False
+    assert client.get("/ping").status_code == 200
+
+
+def test_an_image_that_cannot_be_read_does_not_make_the_server_unhealthy(
+    client: FlaskClient,
+) -> None:
+    assert _post(client, b"no image", "image/jpeg").status_code == 400
+    assert client.get("/ping").status_code == 200
