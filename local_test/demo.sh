@@ -53,6 +53,7 @@ fi
 # Only a folder that a demo made is ever cleared.
 mkdir -p "$workdir"
 workdir=$(cd "$workdir" && pwd)
+case $data in "$workdir"/*) fail "--data lies in --workdir $workdir, which is cleared" ;; esac
 marker=$workdir/.brain-tumor-demo
 if [ -n "$(ls -A "$workdir")" ] && [ ! -e "$marker" ]; then
   fail "--workdir $workdir holds files of yours; give a new or empty folder"

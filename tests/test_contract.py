@@ -8,6 +8,7 @@ import socket
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -217,3 +218,31 @@ def test_pings_are_not_logged_but_invocations_are(server: Server, scans: list[by
     log = server.log.read_text()
     assert "POST /invocations 200" in log
     assert "/ping" not in log
+
+
+def test_a_chunked_body_that_is_broken_is_a_400_not_our_fault(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        head = (
+            "POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n"
+            "Transfer-Encoding: chunked\r\n\r\nzz\r\n"
+        )
+        connection.sendall(head.encode())
+        assert connection.recv(12) == b"HTTP/1.1 400"
+
+
+def test_requests_that_stall_keep_neither_ping_nor_sigterm_waiting(
+    trained: Path, tmp_path: Path
+) -> None:
+    head = b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc"
+    with (
+        Server.start(trained, free_port(), tmp_path / "log", BRAIN_TUMOR_THREADS="3") as server,
+        ExitStack() as stalled,
+    ):
+        server.wait_until_ready()
+        for _ in range(4):
+            connection = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+            stalled.enter_context(connection).sendall(head)
+        assert server.request("GET", "/ping").status == 200
+        server.process.send_signal(signal.SIGTERM)
+        # `docker stop` sends SIGKILL after 10 s.
+        assert server.process.wait(timeout=10) == 0

@@ -14,6 +14,7 @@ from tests.docker import docker, needs_docker
 from tests.jobs import ROOT
 
 _BLOCK = re.compile(r"(?:^<!-- (?P<mark>[^\n]*) -->\n)?^```bash\n(?P<code>.*?)^```$", re.M | re.S)
+_FENCE = re.compile(r"^ *(?:```|~~~)(?P<language>.*)$", re.M)
 MARKS = ("tested: Docker", "tested: no Docker", "tested: Docker, in the background", "needs AWS")
 
 
@@ -58,6 +59,11 @@ def test_every_shell_block_says_whether_it_is_tested_or_needs_aws() -> None:
     blocks = _blocks()
     assert len(blocks) >= 5
     assert {mark for mark, _ in blocks} <= set(MARKS)
+    fences = [match["language"] for match in _FENCE.finditer((ROOT / "README.md").read_text())]
+    # No shell block hides under another name: openings and closings alternate.
+    assert set(fences[::2]) == {"bash", "dockerfile"}
+    assert fences[::2].count("bash") == len(blocks)
+    assert set(fences[1::2]) == {""}
 
 
 @pytest.mark.timeout(1800)

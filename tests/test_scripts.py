@@ -327,3 +327,15 @@ def test_the_lists_name_no_index_and_no_path_of_a_machine(lock: str) -> None:
 def test_the_image_is_labelled_with_the_version_of_the_package() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert f"image.version={version}\n" in (ROOT / "Dockerfile").read_text()
+
+
+def test_the_demo_refuses_data_that_lies_in_the_folder_it_clears(tmp_path: Path) -> None:
+    data = tmp_path / "demo" / "data" / "mine.zip"
+    data.parent.mkdir(parents=True)
+    data.write_bytes(b"mine")
+    (tmp_path / "demo" / ".brain-tumor-demo").touch()
+    script = ROOT / "local_test" / "demo.sh"
+    done = run([script, "--no-docker", "--workdir", tmp_path / "demo", "--data", data])
+    assert done.returncode != 0
+    assert "--data lies in --workdir" in done.stderr
+    assert data.read_bytes() == b"mine"

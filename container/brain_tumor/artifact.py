@@ -77,7 +77,8 @@ def save(model_dir: Path, servable: "tf.Module", info: ModelInfo) -> None:
         (aside / CLASS_NAMES_FILE).write_text(json.dumps(info.class_names) + "\n")
         (aside / MODEL_INFO_FILE).write_text(info.model_dump_json(indent=2) + "\n")
         _make_readable(aside)
-        # model.json goes last: a folder that has it is complete.
+        # model.json goes last, and a former one first: a folder that has it is complete.
+        (model_dir / MODEL_INFO_FILE).unlink(missing_ok=True)
         for name in (VERSION_FOLDER, CLASS_NAMES_FILE, MODEL_INFO_FILE):
             _replace(aside / name, model_dir / name)
     finally:

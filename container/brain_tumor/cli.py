@@ -21,7 +21,8 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except BrainTumorError as error:
+        # OSError: a folder that cannot be written, a full disk; its text names the file.
+        except (BrainTumorError, OSError) as error:
             raise click.ClickException(str(error)) from error
 
 
@@ -50,7 +51,8 @@ def prepare(
 
     report = data.prepare(source, out_dir, val=val, test=test, seed=seed, official=official)
     _print_summary(report.model_dump())
-    click.echo(f"Written to {out_dir}: {', '.join(sorted(p.name for p in out_dir.iterdir()))}")
+    zips = [name for side, name in data.ZIP_NAMES.items() if report.splits.get(side)]
+    click.echo(f"Written to {out_dir}: {', '.join(zips)}, dataset_report.json and .html")
 
 
 @main.command()

@@ -69,6 +69,13 @@ class NotAcceptableError(BrainTumorError):
     code = "not_acceptable"
 
 
+class OverloadedError(BrainTumorError):
+    """More requests at once than there are threads for."""
+
+    status = 503
+    code = "overloaded"
+
+
 class NotReadyError(BrainTumorError):
     """The model is still loading, or prediction is broken."""
 

@@ -40,7 +40,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
             # Pillow warns of odd metadata and of large images; the limit here is our own.
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                _check_size(image, max_pixels)
+                _check_pixels(image.width, image.height, max_pixels)
                 image.load()
                 return _grey(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
@@ -93,10 +93,6 @@ def from_numbers(values: NDArray[np.generic], max_pixels: int = MAX_PIXELS) -> P
             "-1..1 or standardised."
         )
     return _grey(Image.fromarray(np.rint(numbers).astype(np.uint8)))
-
-
-def _check_size(image: Image.Image, max_pixels: int) -> None:
-    _check_pixels(image.width, image.height, max_pixels)
 
 
 def _check_pixels(width: int, height: int, max_pixels: int) -> None:

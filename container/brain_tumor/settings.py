@@ -18,7 +18,7 @@ class Settings(BaseSettings):
     """What an operator may set; every field's description says what it does."""
 
     model_config = SettingsConfigDict(
-        env_prefix="BRAIN_TUMOR_", env_ignore_empty=True, populate_by_name=True
+        env_prefix="BRAIN_TUMOR_", env_ignore_empty=True, allow_inf_nan=False
     )
 
     base_dir: Path = Field(
@@ -46,8 +46,15 @@ class Settings(BaseSettings):
     max_body_mb: float = Field(
         default=100, gt=0, description="Request bodies above this many MB are answered 413."
     )
+    max_images: int = Field(
+        default=10_000, ge=1, description="Requests with more images than this are answered 413."
+    )
     max_megapixels: float = Field(
-        default=50, gt=0, description="Images above this many million pixels are refused."
+        # Pillow itself refuses more than 178 million.
+        default=50,
+        gt=0,
+        le=178,
+        description="Images above this many million pixels are refused.",
     )
 
     @property

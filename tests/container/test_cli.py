@@ -83,7 +83,7 @@ def test_prepare_writes_the_zips_and_says_what_it_found(phantoms: Path, tmp_path
     assert "glioma: 12" in result.output
     assert "side train: 36" in result.output
     assert "side val: 12" in result.output
-    names = "Train.zip, Val.zip, dataset_report.html, dataset_report.json"
+    names = "Train.zip, Val.zip, dataset_report.json and .html"
     assert result.output.endswith(f"Written to {tmp_path / 'out'}: {names}\n")
     assert not (tmp_path / "out" / "Test.zip").exists()
 

@@ -4,6 +4,7 @@ Nothing is unpacked: members are read straight from the zip, so there is nothing
 no member can be written outside a folder. A zip whose names try to is refused all the same.
 """
 
+import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -101,22 +102,25 @@ class Archive:
         self._stack.close()
 
     def _add(self, prefix: str, members: list[_Member]) -> None:
-        enclosing = _enclosing_depth(m.parts for m in members if not m.is_folder)
+        enclosing, has_sides = _enclosing_depth(m.parts for m in members if not m.is_folder)
         named_side = _SIDES.get(prefix.rstrip("/").lower())
         filled: set[tuple[str, ...]] = set()
         for member in (m for m in members if not m.is_folder):
-            file = prefix + "/".join(member.parts)
-            depth = enclosing + (_side(member, enclosing) is not None)
-            if len(member.parts) < depth + 2:
+            file = _printable(prefix + "/".join(member.parts))
+            on_side = _side(member, enclosing) is not None
+            depth = enclosing + on_side
+            if len(member.parts) < depth + 2 or has_sides > on_side:
                 self.outside_class_folders.append(file)
                 continue
             filled.add(member.parts[: depth + 1])
             side = _side(member, enclosing) or named_side
-            self.scans.append(Scan(file, member.parts[depth], side))
+            self.scans.append(Scan(file, _printable(member.parts[depth]), side))
             self._read[file] = member.read
         for member in (m for m in members if m.is_folder):
-            depth = enclosing + (_side(member, enclosing) is not None)
-            if len(member.parts) == depth + 1 and member.parts not in filled:
+            on_side = _side(member, enclosing) is not None
+            depth = enclosing + on_side
+            is_class = len(member.parts) == depth + 1 and has_sides <= on_side
+            if is_class and member.parts not in filled:
                 self.empty_class_folders.append(prefix + "/".join(member.parts))
 
     def _require_scans(self) -> None:
@@ -129,20 +133,31 @@ class Archive:
             )
 
 
+def _printable(name: str) -> str:
+    """Write out bytes of a file name that are not UTF-8, which no report could hold."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def _side(member: _Member, enclosing: int) -> Side | None:
     return _SIDES.get(member.parts[enclosing].lower()) if len(member.parts) > enclosing else None
 
 
-def _enclosing_depth(files: Iterable[tuple[str, ...]]) -> int:
-    """Count the folders that enclose all files and are neither side nor class folders."""
+def _enclosing_depth(files: Iterable[tuple[str, ...]]) -> tuple[int, bool]:
+    """Count the folders that enclose the class folders, and tell whether sides stand below them.
+
+    Where there is a side folder such as Training, the folders above it are counted. Elsewhere
+    those that enclose all files are; files too shallow to lie in a class folder do not matter.
+    """
     paths = list(files)
+    sides = [i for parts in paths for i, name in enumerate(parts[:-2]) if name.lower() in _SIDES]
+    if sides:
+        return min(sides), True
     depth = 0
-    while paths:
-        first = {parts[depth] for parts in paths}
-        if len(first) != 1 or first.pop().lower() in _SIDES or min(map(len, paths)) < depth + 3:
+    while inside := [parts for parts in paths if len(parts) >= depth + 2]:
+        if len({parts[depth] for parts in inside}) > 1 or min(map(len, inside)) < depth + 3:
             break
         depth += 1
-    return depth
+    return depth, False
 
 
 def _sources(path: Path, stack: ExitStack) -> Iterator[tuple[str, list[_Member]]]:
@@ -175,10 +190,16 @@ def _is_wanted(parts: tuple[str, ...], is_folder: bool) -> bool:
 
 
 def _folder_members(path: Path) -> Iterator[_Member]:
-    for entry in sorted(path.rglob("*")):
-        parts = entry.relative_to(path).parts
-        if _is_wanted(parts, entry.is_dir()):
-            yield _Member(parts, entry.is_dir(), entry.read_bytes)
+    """List files and folders below `path`; links to folders are followed, but not in circles."""
+    seen = {path.resolve()}
+    for folder, folders, files in os.walk(path, followlinks=True):
+        for name in sorted(folders + files):
+            entry = Path(folder, name)
+            parts = entry.relative_to(path).parts
+            if _is_wanted(parts, name in folders):
+                yield _Member(parts, name in folders, entry.read_bytes)
+        folders[:] = sorted(n for n in folders if (Path(folder, n).resolve()) not in seen)
+        seen.update(Path(folder, name).resolve() for name in folders)
 
 
 def _zip_members(path: Path, stack: ExitStack) -> Iterator[_Member]:

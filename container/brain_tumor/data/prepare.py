@@ -9,13 +9,11 @@ from tempfile import TemporaryDirectory
 from brain_tumor.data.archive import Archive, Side
 from brain_tumor.data.duplicates import duplicate_groups, is_conflict
 from brain_tumor.data.report import DatasetReport, describe, write_report
-from brain_tumor.data.scans import ScanTable, read_scans
+from brain_tumor.data.scans import ScanTable, read_scans, require_every_class
 from brain_tumor.data.split import split_groups
 from brain_tumor.errors import DataError
 
 ZIP_NAMES: dict[Side, str] = {"train": "Train.zip", "val": "Val.zip", "test": "Test.zip"}
-# Zips of the same scans are the same bytes: the earliest time a zip can hold.
-_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 log = logging.getLogger(__name__)
 
@@ -65,13 +63,16 @@ def prepare(
         DataError: the archive cannot be read or split.
     """
     _require_shares(val, test)
+    _require_apart(source, out_dir)
     with Archive(source) as archive:
         table = read_scans(archive)
+        require_every_class(archive, table)
         _require_classes(source, table)
         if official:
             sides = _official_sides(table, val, seed)
         else:
             groups = [g[:1] for g in duplicate_groups(table) if not is_conflict(table, g)]
+            _require_classes_without_conflicts(table, groups)
             shares: dict[Side, float] = {"train": 1 - val - test, "val": val, "test": test}
             sides = split_groups(groups, table.labels, shares, seed)
         splits: dict[str, list[str]] = {
@@ -87,6 +88,24 @@ def _require_shares(val: float, test: float) -> None:
         raise DataError(
             f"--val {val} and --test {test} leave nothing to train on; each must be at least 0, "
             "and their sum below 1."
+        )
+
+
+def _require_apart(source: Path, out_dir: Path) -> None:
+    targets = [out_dir.resolve(), *(out_dir.resolve() / name for name in ZIP_NAMES.values())]
+    if source.resolve() in targets:
+        raise DataError(
+            f"{source} would be overwritten by what is written to {out_dir}; name another folder."
+        )
+
+
+def _require_classes_without_conflicts(table: ScanTable, groups: Sequence[Sequence[int]]) -> None:
+    left = {table.labels[group[0]] for group in groups}
+    lost = sorted(set(table.labels) - left)
+    if lost:
+        raise DataError(
+            f"Every picture of class {', '.join(lost)} stands in another class too, so none can "
+            "be used. Usual cause: one class folder copied under two names."
         )
 
 
@@ -108,7 +127,8 @@ def _official_sides(table: ScanTable, val: float, seed: int) -> dict[Side, list[
     if not given["train"] or not given["test"]:
         raise DataError(
             "--official needs an archive with the folders Training (or Train) and Testing (or "
-            "Test) on top; this one has none. Leave --official out to make a split."
+            f"Test) on top; this one has {len(given['train'])} scans in the one and "
+            f"{len(given['test'])} in the other. Leave --official out to make a split."
         )
     groups = duplicate_groups(table)
     on_test = set(given["test"])
@@ -164,6 +184,6 @@ def _write_zip(archive: Archive, table: ScanTable, rows: Sequence[int], path: Pa
             while name in taken:
                 name = name.replace("/", "/-")
             taken.add(name)
-            info = zipfile.ZipInfo(name, _ZIP_TIME)
+            info = zipfile.ZipInfo(name)  # of 1980: the same scans give the same bytes
             info.external_attr = 0o644 << 16
             target.writestr(info, archive.read(scan))

@@ -63,9 +63,6 @@ def read_scans(archive: Archive, size: int = 0) -> ScanTable:
         archive: an open archive.
         size: height and width of the pixels to keep; 0 keeps none. Memory grows by size * size
             bytes a scan.
-
-    Raises:
-        DataError: no scan is readable, or a class has none.
     """
     pixels = np.empty((len(archive.scans), size, size), np.uint8)
     damaged = [Damaged(file, "not inside a class folder") for file in archive.outside_class_folders]
@@ -89,7 +86,6 @@ def read_scans(archive: Archive, size: int = 0) -> ScanTable:
             else:
                 kept.append(row)
                 digests.append(result)
-    _require_every_class(archive, kept, damaged)
     whole = len(kept) == len(archive.scans)
     return ScanTable(
         scans=[archive.scans[row] for row in kept],
@@ -99,9 +95,14 @@ def read_scans(archive: Archive, size: int = 0) -> ScanTable:
     )
 
 
-def _require_every_class(archive: Archive, kept: list[int], damaged: list[Damaged]) -> None:
-    readable = {archive.scans[row].label for row in kept}
-    reasons = {entry.file: entry.reason for entry in damaged}
+def require_every_class(archive: Archive, table: ScanTable) -> None:
+    """Make sure that no class of an archive is without a readable scan.
+
+    Raises:
+        DataError: an empty class folder, or a class whose scans are all damaged.
+    """
+    readable = set(table.labels)
+    reasons = {entry.file: entry.reason for entry in table.damaged}
     for scan in archive.scans:
         if scan.label not in readable:
             raise DataError(

@@ -5,7 +5,8 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import flask
@@ -18,8 +19,11 @@ from brain_tumor.errors import (
     ImageError,
     NotAcceptableError,
     NotReadyError,
+    OverloadedError,
+    PayloadError,
     PayloadTooLargeError,
 )
+from brain_tumor.images import resize
 from brain_tumor.serving import payloads
 from brain_tumor.serving.classifier import Classifier, load_classifier
 from brain_tumor.settings import Settings, load_settings
@@ -58,20 +62,24 @@ class ModelHolder:
             raise NotReadyError("The model is still loading; ask again in a few seconds.")
         return self._classifier
 
-    def classify(self, items: Sequence[payloads.Item]) -> list[payloads.Entry]:
+    def classify(self, items: Iterable[payloads.Item]) -> list[payloads.Entry]:
         """Classify what could be read; what could not keeps its place.
+
+        Each scan is scaled to the network's size before the next one is decoded.
 
         Raises:
             NotReadyError: it is still loading.
         """
         classifier = self.get()
+        size = classifier.info.image_size
+        small = [i if isinstance(i, ImageError) else resize(i, size) for i in items]
         try:
-            scans = [item for item in items if not isinstance(item, ImageError)]
+            scans = [item for item in small if not isinstance(item, ImageError)]
             predictions = iter(classifier.classify(scans))
         except BaseException:
             self._broken = True
             raise
-        return [item if isinstance(item, ImageError) else next(predictions) for item in items]
+        return [item if isinstance(item, ImageError) else next(predictions) for item in small]
 
     def check(self) -> None:
         """Make sure that predictions can be given; after one that failed, by a real one.
@@ -141,17 +149,33 @@ def _add_routes(app: flask.Flask, settings: Settings, holder: ModelHolder) -> No
             "MaxPayloadInMB": megabytes,
         }
 
+    # One thread stays free, so that /ping never waits behind requests, however slow they come in.
+    places = threading.BoundedSemaphore(settings.threads - 1)
+
     @app.post("/invocations")
     def invocations() -> flask.Response:
         request = flask.request
         media_type = _reply_type(request)
         classifier = holder.get()
         content_type = parse_options_header(request.headers.get("Content-Type"))[0].lower()
-        body = _read_body(request, settings.max_body_mb)
-        items = payloads.read_items(body, content_type, settings.max_pixels)
-        entries = holder.classify(items)
+        with _place(places):
+            body = _read_body(request, settings.max_body_mb)
+            items = payloads.read_items(
+                body, content_type, settings.max_pixels, settings.max_images
+            )
+            entries = holder.classify(items)
         reply = payloads.write_reply(entries, media_type, len(classifier.info.class_names))
         return flask.Response(reply, mimetype=media_type)
+
+
+@contextmanager
+def _place(places: threading.BoundedSemaphore) -> Iterator[None]:
+    if not places.acquire(blocking=False):
+        raise OverloadedError("All places are taken; ask again in a few seconds.")
+    try:
+        yield
+    finally:
+        places.release()
 
 
 def _read_body(request: flask.Request, max_mb: float) -> bytes:
@@ -161,7 +185,11 @@ def _read_body(request: flask.Request, max_mb: float) -> bytes:
     """
     limit = int(max_mb * 1_000_000)
     if (request.content_length or 0) <= limit:
-        body: bytes = request.environ["wsgi.input"].read(limit + 1)
+        try:
+            body: bytes = request.environ["wsgi.input"].read(limit + 1)
+        # gunicorn's own errors for broken chunks, and a connection that was cut.
+        except Exception as error:
+            raise PayloadError(f"The body cannot be read: {error!r}.") from error
         if len(body) <= limit:
             return body
     raise PayloadTooLargeError(

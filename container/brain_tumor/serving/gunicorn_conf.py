@@ -11,7 +11,8 @@ bind = f"{_settings.host}:{_settings.port}"
 # One process: TensorFlow uses all cores by itself, and a second one would hold a second model.
 workers = 1
 worker_class = "gthread"
-# More threads than predictions that run at once, so that /ping never waits behind them.
+# More threads than predictions that run at once: decoding and sending overlap with them. The
+# application keeps one of them free for /ping.
 threads = _settings.threads
 # TensorFlow hangs in a process forked after it was loaded (gunicorn #2369).
 preload_app = False
@@ -19,7 +20,7 @@ preload_app = False
 # requests, so this only ends a worker that hangs as a whole.
 timeout = 120
 # `docker stop` waits 10 s, SageMaker 30 s, before SIGKILL.
-graceful_timeout = 8
+graceful_timeout = 6
 # Longer than the idle time of the platform's front end, so that it is never the one hung up on.
 keepalive = 75
 # The control socket (gunicorn 25) would be written to $HOME, which may be read-only.

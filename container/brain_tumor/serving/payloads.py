@@ -5,15 +5,22 @@ import binascii
 import io
 import json
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, cast
 
 import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from brain_tumor import images
-from brain_tumor.errors import BrainTumorError, ImageError, PayloadError, UnsupportedMediaTypeError
+from brain_tumor.errors import (
+    BrainTumorError,
+    ImageError,
+    PayloadError,
+    PayloadTooLargeError,
+    UnsupportedMediaTypeError,
+)
 from brain_tumor.images import Pixels
 from brain_tumor.serving.classifier import Prediction
 
@@ -39,20 +46,22 @@ Item = Pixels | ImageError
 Entry = Prediction | ImageError
 
 
-def read_items(body: bytes, content_type: str, max_pixels: int) -> list[Item]:
+def read_items(body: bytes, content_type: str, max_pixels: int, max_images: int) -> Iterator[Item]:
     """Read the scans of a request body.
 
     Args:
         body: the whole body.
         content_type: media type without parameters, lower case; empty when there was none.
         max_pixels: the largest image that is decoded.
+        max_images: the most images that are read.
 
     Returns:
-        One item a scan, in order. Where the format holds several, an unreadable one is an
+        One item a scan, in order, decoded as it is asked for: decoded scans can be a thousand
+        times larger than the body. Where the format holds several, an unreadable one is an
         `ImageError` in its place.
 
     Raises:
-        PayloadError: the body is empty or is not what its type promises.
+        PayloadError: the body is empty, is not what its type promises, or holds too many images.
         ImageError: the only image cannot be read.
         UnsupportedMediaTypeError: a type that is not read.
     """
@@ -64,19 +73,26 @@ def read_items(body: bytes, content_type: str, max_pixels: int) -> list[Item]:
     if content_type in ("", "application/octet-stream"):
         content_type = _sniff(body)
     if content_type in IMAGE_TYPES or content_type.startswith("image/"):
-        return [images.decode(body, max_pixels)]
+        return iter([images.decode(body, max_pixels)])
     if content_type == JSON:
-        items = _read_json(body, max_pixels)
+        read: Callable[[Any, int], Item] = _json_item
+        instances = _parse_json(body)
     elif content_type == NPY:
-        items = _read_npy(body, max_pixels)
+        read = _numbers_item
+        instances = _parse_npy_scans(body)
     else:
         raise UnsupportedMediaTypeError(
             f"Content-Type {content_type[:200]!r} is not read. Wanted one of: "
             f"{', '.join((*IMAGE_TYPES, JSON, NPY))}. With curl: -H 'Content-Type: image/jpeg'."
         )
-    if len(items) == 1 and isinstance(items[0], ImageError):
-        raise items[0]
-    return items
+    if len(instances) > max_images:
+        raise PayloadTooLargeError(
+            f"The body holds {len(instances)} images; at most {max_images} are read, the limit "
+            "set by BRAIN_TUMOR_MAX_IMAGES. Send them in several requests."
+        )
+    if len(instances) == 1 and isinstance(item := read(instances[0], max_pixels), ImageError):
+        raise item
+    return (read(instance, max_pixels) for instance in instances)
 
 
 def write_reply(entries: Sequence[Entry], media_type: str, classes: int) -> str:
@@ -119,7 +135,7 @@ def _sniff(body: bytes) -> str:
     return JSON if body.lstrip()[:1] == b"{" else "application/x-image"
 
 
-def _read_json(body: bytes, max_pixels: int) -> list[Item]:
+def _parse_json(body: bytes) -> Sequence[Any]:
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -131,10 +147,10 @@ def _read_json(body: bytes, max_pixels: int) -> list[Item]:
             '{"instances": [{"b64": "<base64 of an image file>"}]} or nested numbers 0-255 of '
             "shape (n, h, w), (n, h, w, 1) or (n, h, w, 3)."
         )
-    return [_json_instance(instance, max_pixels) for instance in instances]
+    return instances
 
 
-def _json_instance(instance: Any, max_pixels: int) -> Item:
+def _json_item(instance: Any, max_pixels: int) -> Item:
     try:
         if isinstance(instance, dict) and isinstance(instance.get("b64"), str):
             return images.decode(_base64(instance["b64"]), max_pixels)
@@ -153,28 +169,33 @@ def _base64(text: str) -> bytes:
 
 
 def _numbers(instance: list[Any]) -> NDArray[np.generic]:
-    try:
-        return np.array(instance)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise ImageError(
-            "The numbers of an instance are ragged or no numbers; wanted shape (h, w), (h, w, 1) "
-            "or (h, w, 3)."
-        ) from error
+    # As objects first: told to make text or ragged lists one array, numpy takes the memory of
+    # the longest text for each element.
+    elements = np.array(instance, dtype=object)
+    if set(map(type, elements.flat)) <= {int, float, bool}:
+        with suppress(OverflowError):
+            return elements.astype(np.float64)
+    raise ImageError(
+        "The numbers of an instance are ragged or no numbers; wanted shape (h, w), (h, w, 1) or "
+        "(h, w, 3)."
+    )
 
 
-def _read_npy(body: bytes, max_pixels: int) -> list[Item]:
+def _parse_npy_scans(body: bytes) -> Sequence[NDArray[np.generic]]:
     array = _parse_npy(body)
     one_image = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3))
     scans = array[np.newaxis] if one_image else array
-    if scans.ndim not in (3, 4) or not scans.size:
+    right = scans.ndim == 3 or (scans.ndim == 4 and scans.shape[3] in (1, 3))
+    if not right or not scans.size:
         raise PayloadError(
             f"The npy array has shape {array.shape}; wanted (h, w), (h, w, c), (n, h, w) or "
             "(n, h, w, c) with n of at least 1 and c of 1 or 3."
         )
-    return [_npy_item(scan, max_pixels) for scan in scans]
+    # An array is a sequence of its scans, without a copy.
+    return cast("Sequence[NDArray[np.generic]]", scans)
 
 
-def _npy_item(scan: NDArray[np.generic], max_pixels: int) -> Item:
+def _numbers_item(scan: NDArray[np.generic], max_pixels: int) -> Item:
     try:
         return images.from_numbers(scan, max_pixels)
     except ImageError as error:

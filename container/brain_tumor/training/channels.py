@@ -11,7 +11,7 @@ import numpy as np
 from brain_tumor.data.archive import Archive, Side
 from brain_tumor.data.duplicates import duplicate_groups
 from brain_tumor.data.report import DatasetReport, describe
-from brain_tumor.data.scans import ScanTable, read_scans
+from brain_tumor.data.scans import ScanTable, read_scans, require_every_class
 from brain_tumor.data.split import split_groups
 from brain_tumor.errors import DataError
 from brain_tumor.training.hyperparameters import Hyperparameters
@@ -86,13 +86,19 @@ def read_channels(folders: Mapping[str, Path], parameters: Hyperparameters) -> C
 
 
 def _folder(folders: Mapping[str, Path], side: Side) -> Path | None:
-    return next((folders[name] for name in _NAMES[side] if name in folders), None)
+    folder = next((folders[name] for name in _NAMES[side] if name in folders), None)
+    if folder is not None and side != "train" and not folder.exists():
+        # inputdataconfig.json names it, but it is not there: a host may have been given none.
+        log.warning("Channel %s: %s does not exist; it is taken for not given", side, folder)
+        return None
+    return folder
 
 
 def _read(side: Side, folder: Path, size: int) -> ScanTable:
     try:
         with Archive(folder) as archive:
             table = read_scans(archive, size)
+            require_every_class(archive, table)
     except DataError as error:
         raise DataError(f"Channel {side}: {error}") from error
     for damaged in table.damaged:

@@ -4,7 +4,6 @@ Keras' `fit` is not used: it fails under MultiWorkerMirroredStrategy (keras-team
 one machine and many shall run the same step.
 """
 
-import logging
 import math
 import time
 from collections.abc import Callable
@@ -19,8 +18,6 @@ from brain_tumor.errors import BrainTumorError
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.metrics import Epoch, Fit
 from brain_tumor.training.schedule import Progress, learning_rate_at
-
-log = logging.getLogger(__name__)
 
 _AVERAGE_DECAY = 0.99
 """The mean follows the last hundred steps or so."""
@@ -179,7 +176,7 @@ def _reason_to_end(
         return "asked to stop"
     if epoch.epoch - best.epoch >= parameters.patience:
         return f"no better validation loss for {parameters.patience} epochs"
-    if progress.fraction() >= 1 and epoch.epoch < parameters.epochs:
+    if progress.fraction() >= 1 and progress.step < progress.total_steps:
         return f"time budget of {parameters.time_budget_minutes:g} minutes used up"
     return None
 

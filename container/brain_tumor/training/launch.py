@@ -16,6 +16,7 @@ from typing import NoReturn
 from brain_tumor.errors import BrainTumorError, DataError
 
 _MODULE = "brain_tumor.training.run:main"
+_CONFIG_FILES = ("resourceconfig.json", "hyperparameters.json", "inputdataconfig.json")
 
 
 def launch(base_dir: Path) -> NoReturn:
@@ -31,7 +32,7 @@ def launch(base_dir: Path) -> NoReturn:
     try:
         _check_folders(base_dir)
         _check_config(base_dir / "input" / "config")
-    except BrainTumorError as error:
+    except (BrainTumorError, OSError) as error:
         with suppress(OSError):
             (base_dir / "output" / "failure").write_text(f"{error}\n")
         raise
@@ -61,12 +62,13 @@ def _check_config(config: Path) -> None:
             "mounts as /opt/ml; local_test/test_dir is an example. Usual cause: no such folder is "
             "mounted as /opt/ml, or SAGEMAKER_BASE_DIR does not name one."
         )
-    for name in ("hyperparameters.json", "inputdataconfig.json"):
+    for name in _CONFIG_FILES[1:]:
         if not (config / name).exists():
             # A job may have none; the toolkit wants the file all the same.
             (config / name).write_text("{}\n")
-    for file in [*sorted(config.glob("*config.json")), config / "hyperparameters.json"]:
-        _check_json(file)
+    # The platform may put others beside them, which nobody reads.
+    for name in _CONFIG_FILES:
+        _check_json(config / name)
 
 
 def _check_json(file: Path) -> None:

@@ -11,8 +11,9 @@ _STAGES = (32, 64, 128, 256)
 def build_network(parameters: Hyperparameters, classes: int) -> keras.Model:
     """Build the `small` backbone: a residual CNN with squeeze-and-excitation, 1.2 M parameters.
 
-    Residual blocks after He et al. 2016 (arXiv 1603.05027), squeeze-and-excitation after Hu et
-    al. 2018 (arXiv 1709.01507), sized for two CPU cores.
+    Residual blocks after He et al. 2015 (arXiv 1512.03385) with pooled shortcuts after He et al.
+    2018 (arXiv 1812.01187), squeeze-and-excitation after Hu et al. 2018 (arXiv 1709.01507), sized
+    for two CPU cores.
 
     Args:
         parameters: `image_size` and `augment` are used.

@@ -58,7 +58,7 @@ def draw_confusion_matrix(evaluation: Evaluation, path: Path) -> None:
 def _draw_pair(
     axes: Axes, numbers: list[int], train: Sequence[float], val: Sequence[float]
 ) -> None:
-    axes.plot(numbers, train, label="training (augmented)", marker=".")
+    axes.plot(numbers, train, label="training (augmented, smoothed labels)", marker=".")
     axes.plot(numbers, val, label="validation", marker=".")
 
 

@@ -16,7 +16,7 @@ class Progress:
         budget_seconds: float | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._total_steps = total_steps
+        self.total_steps = total_steps
         self._budget = budget_seconds
         self._clock = clock
         self._start = clock()
@@ -29,7 +29,7 @@ class Progress:
     def fraction(self) -> float:
         """The share of the run that is over."""
         by_time = self.seconds() / self._budget if self._budget else 0.0
-        return min(1.0, max(self.step / self._total_steps, by_time))
+        return min(1.0, max(self.step / self.total_steps, by_time))
 
 
 def learning_rate_at(fraction: float, peak: float) -> float:

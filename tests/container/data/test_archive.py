@@ -1,5 +1,6 @@
 """data.archive: zips, folders and folders of zips as lists of labelled files."""
 
+import os
 import shutil
 import stat
 import zipfile
@@ -356,3 +357,44 @@ def test_many_threads_read_one_zip_at_the_same_time(tmp_path: Path) -> None:
         ThreadPoolExecutor(8) as pool,
     ):
         assert list(pool.map(archive.read, archive.scans)) == list(members.values())
+
+
+@every_kind
+def test_a_picture_or_folder_beside_the_sides_makes_no_classes_of_them(
+    write: Writer, tmp_path: Path
+) -> None:
+    members = {f"archive/Training/{name}": data for name, data in PLAIN.items()}
+    members |= {f"archive/Testing/{name}": data for name, data in PLAIN.items()}
+    strays = {"archive/preview.jpg": b"one", "samples/x/1.jpg": b"two"}
+    with Archive(write(tmp_path, members | strays)) as archive:
+        assert {scan.label for scan in archive.scans} == {"glioma", "notumor"}
+        assert {scan.side for scan in archive.scans} == {"train", "test"}
+        assert sorted(archive.outside_class_folders) == sorted(strays)
+
+
+@every_kind
+def test_a_picture_on_top_makes_no_class_of_the_enclosing_folder(
+    write: Writer, tmp_path: Path
+) -> None:
+    members = {f"download/{name}": data for name, data in PLAIN.items()}
+    listed = _listed(write(tmp_path, {**members, "preview.jpg": b"one"}))
+    assert {label for _, label, _ in listed} == {"glioma", "notumor"}
+
+
+def test_linked_class_folders_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    elsewhere = write_folder(tmp_path / "elsewhere", PLAIN)
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    for label in ("glioma", "notumor"):
+        (scans / label).symlink_to(elsewhere / label)
+    (elsewhere / "glioma" / "circle").symlink_to(elsewhere / "glioma")
+    assert _listed(scans) == _listed(elsewhere)
+
+
+def test_a_file_name_that_is_not_utf_8_is_written_out(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "scans", PLAIN)
+    (folder / "glioma" / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"four")
+    with Archive(folder) as archive:
+        (scan,) = [scan for scan in archive.scans if "caf" in scan.file]
+        assert scan.file.encode("utf-8") == b"glioma/caf\\udce9.jpg"
+        assert archive.read(scan) == b"four"

@@ -305,3 +305,31 @@ def test_the_phantoms_can_be_prepared_both_ways(
     assert report.classes == dict.fromkeys(("glioma", "meningioma", "notumor", "pituitary"), 12)
     assert report.distinct == report.files == 48
     assert set(report.splits) == {"train", "val", "test"}
+
+
+@pytest.mark.parametrize("source", ["Train.zip", "."])
+def test_the_source_is_never_overwritten(source: str, tmp_path: Path) -> None:
+    members = {
+        f"{label}/{n}.png": png(10 * n + i) for n in range(6) for i, label in enumerate("ab")
+    }
+    archive = write_zip(tmp_path / "Train.zip", members)
+    before = archive.read_bytes()
+    with pytest.raises(DataError, match="would be overwritten"):
+        prepare(tmp_path / source, tmp_path, test=0)
+    assert archive.read_bytes() == before
+
+
+def test_a_class_all_of_whose_pictures_conflict_is_named(tmp_path: Path) -> None:
+    members = {f"a/{n}.png": png(n) for n in range(6)}
+    for n in range(6):
+        members[f"b/{n}.png"] = members[f"c/{n}.png"] = png(100 + n)
+    with pytest.raises(DataError, match="Every picture of class b, c stands in another class"):
+        prepare(write_zip(tmp_path / "d.zip", members), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_check_reports_an_archive_with_an_empty_or_damaged_class(tmp_path: Path) -> None:
+    members = {"a/1.png": png(1), "b/1.png": b"junk", "c/": b""}
+    report = check(write_zip(tmp_path / "d.zip", members), tmp_path / "out")
+    assert report.classes == {"a": 1}
+    assert [entry.file for entry in report.damaged] == ["b/1.png"]

@@ -8,7 +8,7 @@ from PIL import Image
 
 from brain_tumor import images
 from brain_tumor.data.archive import Archive
-from brain_tumor.data.scans import ScanTable, read_scans
+from brain_tumor.data.scans import ScanTable, read_scans, require_every_class
 from brain_tumor.errors import DataError
 from tests.scans import encode, jpeg, noise, png, write_folder, write_zip
 
@@ -77,12 +77,17 @@ def test_rows_of_a_table_keep_file_digest_and_pixels_together(tmp_path: Path) ->
     np.testing.assert_array_equal(part.pixels, table.pixels[[3, 1]])
 
 
+def _require(path: Path) -> None:
+    with Archive(path) as archive:
+        require_every_class(archive, read_scans(archive))
+
+
 def test_a_class_without_a_readable_scan_is_named_with_the_reason_of_its_first(
     tmp_path: Path,
 ) -> None:
     members = {"a/1.jpg": jpeg(1), "b/1.jpg": b"", "b/2.jpg": b"junk"}
     with pytest.raises(DataError, match=r"no readable scan of class 'b'.*b/1.jpg: .*0 bytes"):
-        _read(write_folder(tmp_path / "d", members))
+        _require(write_folder(tmp_path / "d", members))
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip"])
@@ -90,4 +95,4 @@ def test_an_empty_class_folder_is_named(kind: str, tmp_path: Path) -> None:
     members = {"a/1.jpg": jpeg(1), "b/1.jpg": jpeg(2), "glioma/": b""}
     write = write_zip if kind == "zip" else write_folder
     with pytest.raises(DataError, match="has an empty class folder: glioma"):
-        _read(write(tmp_path / "scans", members))
+        _require(write(tmp_path / "scans", members))

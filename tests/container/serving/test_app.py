@@ -458,3 +458,30 @@ def test_an_image_that_cannot_be_read_does_not_make_the_server_unhealthy(
 ) -> None:
     assert _post(client, b"no image", "image/jpeg").status_code == 400
     assert client.get("/ping").status_code == 200
+
+
+def test_more_requests_than_places_are_told_to_come_back_while_ping_answers() -> None:
+    inside, go_on = threading.Event(), threading.Event()
+    classifier, recorder = stand_in()
+
+    def predict(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        inside.set()
+        assert go_on.wait(30)
+        return recorder(pixels)
+
+    client = _client(Classifier(predict, classifier.info), threads=2)
+    first: list[int] = []
+    other = client.application.test_client()
+    thread = threading.Thread(
+        target=lambda: first.append(_post(other, jpeg(0), "image/jpeg").status_code)
+    )
+    thread.start()
+    assert inside.wait(30)
+    refused = _post(client, jpeg(0), "image/jpeg")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+    assert json.loads(refused.data)["error"]["code"] == "overloaded"
+    assert client.get("/ping").status_code == 200
+    go_on.set()
+    thread.join(30)
+    assert first == [200]
+    assert _post(client, jpeg(0), "image/jpeg").status_code == 200

@@ -92,7 +92,7 @@ def _npy(array: NDArray[np.uint8]) -> bytes:
 def _seen_by_the_network(body: bytes, content_type: str, size: int) -> NDArray[np.uint8]:
     """Give the pixels that a predict function gets for the only scan of a request."""
     classifier, recorder = stand_in(image_size=size)
-    items: list[Item] = read_items(body, content_type, images.MAX_PIXELS)
+    items: list[Item] = list(read_items(body, content_type, images.MAX_PIXELS, 100))
     classifier.classify([item for item in items if isinstance(item, np.ndarray)])
     (batch,) = recorder.batches
     assert len(batch) == 1

@@ -5,6 +5,7 @@ import io
 import json
 import pickle
 import struct
+import tracemalloc
 import warnings
 from typing import Any
 
@@ -21,6 +22,7 @@ from brain_tumor.errors import (
     ImageError,
     ImageTooLargeError,
     PayloadError,
+    PayloadTooLargeError,
     UnsupportedMediaTypeError,
 )
 from brain_tumor.serving.classifier import Prediction
@@ -39,13 +41,14 @@ from brain_tumor.serving.payloads import (
 from tests.scans import encode, jpeg, noise, png
 
 GREY = noise(0)
+MAX_IMAGES = 100
 MAX_PIXELS = 1_000_000
 Array = NDArray[Any]
 no_deadline = settings(deadline=None, max_examples=100)
 
 
 def _read(body: bytes, content_type: str) -> list[Item]:
-    return read_items(body, content_type, MAX_PIXELS)
+    return list(read_items(body, content_type, MAX_PIXELS, MAX_IMAGES))
 
 
 def _pixels(items: list[Item]) -> list[Array]:
@@ -124,7 +127,7 @@ def test_a_truncated_image_is_a_400_and_names_the_cause() -> None:
 
 def test_too_many_pixels_are_a_413() -> None:
     with pytest.raises(ImageTooLargeError) as caught:
-        read_items(png(0), "image/png", GREY.size - 1)
+        read_items(png(0), "image/png", GREY.size - 1, MAX_IMAGES)
     assert caught.value.status == 413
 
 
@@ -219,7 +222,7 @@ def test_one_bad_instance_fails_alone_and_order_is_kept() -> None:
 
 def test_one_image_of_a_batch_that_is_too_large_fails_alone() -> None:
     body = _json(_b64(png(0, 32)), _b64(png(0, 64)))
-    small, large = read_items(body, JSON, 32 * 48)
+    small, large = read_items(body, JSON, 32 * 48, MAX_IMAGES)
     assert not isinstance(small, ImageError)
     assert isinstance(large, ImageTooLargeError)
 
@@ -454,3 +457,37 @@ def test_an_error_begins_with_its_sentence() -> None:
     assert error_body(PayloadError("The body is empty.")) == {
         "error": {"code": "unreadable_body", "message": "The body is empty."}
     }
+
+
+def test_more_images_than_the_limit_are_a_413_before_any_is_decoded() -> None:
+    npy = io.BytesIO()
+    np.save(npy, np.zeros((MAX_IMAGES + 1, 2, 2), np.uint8))
+    body = json.dumps({"instances": ["no image"] * (MAX_IMAGES + 1)}).encode()
+    for content, kind in ((body, JSON), (npy.getvalue(), NPY)):
+        with pytest.raises(PayloadTooLargeError, match=f"holds {MAX_IMAGES + 1} images"):
+            _read(content, kind)
+
+
+def test_scans_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[bytes] = []
+
+    def decode(data: bytes, max_pixels: int) -> images.Pixels:
+        decoded.append(data)
+        return GREY
+
+    monkeypatch.setattr(images, "decode", decode)
+    encoded = [{"b64": base64.b64encode(png(n)).decode()} for n in range(3)]
+    items = read_items(json.dumps({"instances": encoded}).encode(), JSON, MAX_PIXELS, MAX_IMAGES)
+    next(items)
+    assert len(decoded) == 1
+
+
+def test_long_text_among_numbers_takes_no_memory_of_its_length_for_each() -> None:
+    instance = ["a" * 100_000, *["b"] * 2_000]
+    tracemalloc.start()
+    try:
+        with pytest.raises(ImageError, match="no numbers"):
+            _read(json.dumps({"instances": [instance]}).encode(), JSON)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()

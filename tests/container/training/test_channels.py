@@ -135,5 +135,18 @@ def test_a_test_channel_may_lack_a_class(train: Path, tmp_path: Path) -> None:
 
 
 def test_a_channel_that_cannot_be_read_is_named(train: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"Channel val: .*missing does not exist"):
-        read_channels({"train": train, "val": tmp_path / "missing"}, PARAMETERS)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(DataError, match=r"Channel val: .*empty holds no scans"):
+        read_channels({"train": train, "val": empty}, PARAMETERS)
+    with pytest.raises(DataError, match=r"Channel train: .*missing does not exist"):
+        read_channels({"train": tmp_path / "missing"}, PARAMETERS)
+
+
+def test_a_val_or_test_channel_that_is_named_but_not_there_is_taken_for_not_given(
+    train: Path, tmp_path: Path
+) -> None:
+    missing = tmp_path / "missing"
+    channels = read_channels({"train": train, "val": missing, "test": missing}, PARAMETERS)
+    assert len(channels.val) > 0
+    assert channels.test is None

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from brain_tumor.errors import BrainTumorError, DataError
+from brain_tumor.training import launch as launch_module
 from brain_tumor.training.launch import launch
+from tests.jobs import make_ml_dir
 from tests.scans import write_folder
 
 CONFIG = {
@@ -94,3 +96,10 @@ def test_a_missing_toolkit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BrainTumorError, match="sagemaker-training is not installed"):
         launch(write_folder(tmp_path / "ml", CONFIG))
+
+
+def test_a_config_file_that_nobody_reads_may_hold_anything(tmp_path: Path) -> None:
+    ml_dir = make_ml_dir(tmp_path / "ml", {}, {})
+    config = ml_dir / "input" / "config"
+    (config / "upstreamoutputdataconfig.json").write_text("[]")
+    launch_module._check_config(config)
