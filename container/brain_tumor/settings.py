@@ -41,7 +41,7 @@ class Settings(BaseSettings):
         default="auto", description="Inference engine; auto takes the fastest one there is."
     )
     threads: int = Field(
-        default=16, ge=2, le=256, description="Requests that `serve` handles at the same time."
+        default=128, ge=2, le=1024, description="Requests that `serve` handles at the same time."
     )
     max_body_mb: float = Field(
         default=100, gt=0, description="Request bodies above this many MB are answered 413."
