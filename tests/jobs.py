@@ -12,6 +12,10 @@ ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 
 
+class Replaced(BaseException):
+    """Raised by the fixture `no_exec` where a process would have become another program."""
+
+
 def make_ml_dir(
     base: Path, channels: Mapping[str, Path], hyperparameters: Mapping[str, str]
 ) -> Path:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.jobs import Replaced
+
 _OURS = ("BRAIN_TUMOR_", "SAGEMAKER_")
 
 
@@ -15,6 +17,16 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith(_OURS) or name == "PORT":
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def no_exec(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raise `Replaced` with the program and its arguments instead of becoming it."""
+
+    def execv(path: str, arguments: list[str]) -> None:
+        raise Replaced(path, arguments)
+
+    monkeypatch.setattr(os, "execv", execv)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import importlib
 import logging
-import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -13,19 +12,10 @@ from brain_tumor.artifact import MODEL_INFO_FILE, VERSION_FOLDER
 from brain_tumor.errors import SettingsError
 from brain_tumor.serving import serve
 from tests.classifiers import model_info
+from tests.jobs import Replaced
 from tests.scans import write_folder
 
-
-class _Replaced(BaseException):
-    """Stands for the end of this process."""
-
-
-@pytest.fixture(autouse=True)
-def _no_exec(monkeypatch: pytest.MonkeyPatch) -> None:
-    def execv(path: str, arguments: list[str]) -> None:
-        raise _Replaced(path, arguments)
-
-    monkeypatch.setattr(os, "execv", execv)
+pytestmark = pytest.mark.usefixtures("no_exec")
 
 
 def test_with_a_model_the_process_becomes_gunicorn(
@@ -39,7 +29,7 @@ def test_with_a_model_the_process_becomes_gunicorn(
         },
     )
     monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
-    with pytest.raises(_Replaced) as caught:
+    with pytest.raises(Replaced) as caught:
         serve.main()
     path, arguments = caught.value.args
     assert path == sys.executable

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from brain_tumor.errors import BrainTumorError, DataError
-from brain_tumor.training import launch as launch_module
 from brain_tumor.training.launch import launch
-from tests.jobs import make_ml_dir
+from tests.jobs import Replaced
 from tests.scans import write_folder
 
 CONFIG = {
@@ -20,22 +19,17 @@ CONFIG = {
 }
 
 
-class _Replaced(BaseException):
-    """Stands for the end of this process."""
+pytestmark = pytest.mark.usefixtures("no_exec")
 
 
 @pytest.fixture(autouse=True)
-def _no_exec(monkeypatch: pytest.MonkeyPatch) -> None:
-    def execv(path: str, arguments: list[str]) -> None:
-        raise _Replaced(path, arguments)
-
-    monkeypatch.setattr(os, "execv", execv)
-    # So that what `launch` sets is taken back.
+def _restored_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take back what `launch` sets."""
     monkeypatch.setenv("SAGEMAKER_TRAINING_MODULE", "")
 
 
 def test_a_job_becomes_the_toolkits_train_with_our_module(tmp_path: Path) -> None:
-    with pytest.raises(_Replaced) as caught:
+    with pytest.raises(Replaced) as caught:
         launch(write_folder(tmp_path / "ml", CONFIG))
     path, arguments = caught.value.args
     assert Path(path).name == "train"
@@ -47,7 +41,7 @@ def test_a_job_becomes_the_toolkits_train_with_our_module(tmp_path: Path) -> Non
 def test_what_the_toolkit_needs_and_the_platform_may_leave_out_is_made(tmp_path: Path) -> None:
     name = "input/config/resourceconfig.json"
     base = write_folder(tmp_path / "ml", {name: CONFIG[name]})
-    with pytest.raises(_Replaced):
+    with pytest.raises(Replaced):
         launch(base)
     for config in ("hyperparameters.json", "inputdataconfig.json"):
         assert json.loads((base / "input" / "config" / config).read_text()) == {}
@@ -99,7 +93,6 @@ def test_a_missing_toolkit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_config_file_that_nobody_reads_may_hold_anything(tmp_path: Path) -> None:
-    ml_dir = make_ml_dir(tmp_path / "ml", {}, {})
-    config = ml_dir / "input" / "config"
-    (config / "upstreamoutputdataconfig.json").write_text("[]")
-    launch_module._check_config(config)
+    unread = {"input/config/upstreamoutputdataconfig.json": b"[]"}
+    with pytest.raises(Replaced):
+        launch(write_folder(tmp_path / "ml", CONFIG | unread))
