@@ -5,8 +5,15 @@ follows from duplicates (splits, leaks, conflicts) asks this module, so a wider 
 """
 
 from collections import defaultdict
+from collections.abc import Hashable, Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
 
 from brain_tumor.data.scans import ScanTable
+
+_Key = TypeVar("_Key", bound=Hashable)
 
 
 def duplicate_groups(table: ScanTable) -> list[list[int]]:
@@ -23,3 +30,15 @@ def duplicate_groups(table: ScanTable) -> list[list[int]]:
 def is_conflict(table: ScanTable, group: list[int]) -> bool:
     """Tell whether one picture stands in several classes."""
     return len({table.scans[row].label for row in group}) > 1
+
+
+def group_together(tables: Mapping[_Key, ScanTable]) -> dict[_Key, ScanTable]:
+    """Number the pictures and groups of several tables anew, as if they were one."""
+    digests = [digest for table in tables.values() for digest in table.digests]
+    numbers = np.unique(digests, return_inverse=True)[1].astype(np.int32)
+    ends = np.cumsum([len(table) for table in tables.values()])
+    parts = np.split(numbers, ends[:-1])
+    return {
+        key: replace(table, pictures=part, groups=part)
+        for (key, table), part in zip(tables.items(), parts, strict=True)
+    }

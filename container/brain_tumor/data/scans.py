@@ -32,6 +32,10 @@ class ScanTable:
     pixels: NDArray[np.uint8]
     """(n, size, size), 0-255; size is 0 when no pixels were asked for."""
     damaged: list[Damaged]
+    pictures: NDArray[np.int32]
+    """(n,) number of the picture that a row shows; copies of one picture have one number."""
+    groups: NDArray[np.int32]
+    """(n,) number of the near-duplicate group of a row; a picture lies in one group as a whole."""
 
     def __len__(self) -> int:
         return len(self.scans)
@@ -53,6 +57,8 @@ class ScanTable:
             digests=[self.digests[i] for i in indices],
             pixels=self.pixels[list(indices)],
             damaged=self.damaged,
+            pictures=self.pictures[list(indices)],
+            groups=self.groups[list(indices)],
         )
 
 
@@ -86,12 +92,15 @@ def read_scans(archive: Archive, size: int = 0) -> ScanTable:
             else:
                 kept.append(row)
                 digests.append(result)
+    pictures = np.unique(digests, return_inverse=True)[1].astype(np.int32)
     whole = len(kept) == len(archive.scans)
     return ScanTable(
         scans=[archive.scans[row] for row in kept],
         digests=digests,
         pixels=pixels if whole else pixels[kept],
         damaged=damaged,
+        pictures=pictures,
+        groups=pictures,
     )
 
 

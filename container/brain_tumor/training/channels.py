@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from brain_tumor.data.archive import Archive, Side
-from brain_tumor.data.duplicates import duplicate_groups
+from brain_tumor.data.duplicates import duplicate_groups, group_together
 from brain_tumor.data.report import DatasetReport, describe
 from brain_tumor.data.scans import ScanTable, read_scans, require_every_class
 from brain_tumor.data.split import split_groups
@@ -69,6 +69,7 @@ def read_channels(folders: Mapping[str, Path], parameters: Hyperparameters) -> C
         for side, folder in found.items()
         if folder is not None
     }
+    tables = group_together(tables)
     train = tables["train"]
     class_names = sorted(set(train.labels))
     if len(class_names) < 2:
@@ -134,6 +135,8 @@ def _report(read: Mapping[Side, ScanTable], used: Mapping[Side, ScanTable]) -> D
         digests=[digest for table in named.values() for digest in table.digests],
         pixels=np.empty((0, 0, 0), np.uint8),
         damaged=[entry for table in named.values() for entry in table.damaged],
+        pictures=np.concatenate([table.pictures for table in named.values()]),
+        groups=np.concatenate([table.groups for table in named.values()]),
     )
     splits = {
         str(side): [f"{side if side in read else 'train'}/{file}" for file in table.files]

@@ -30,7 +30,7 @@ def build_network(parameters: Hyperparameters, classes: int) -> keras.Model:
     x = _conv(x, _STEM, kernel=5, strides=2)
     for filters in _STAGES:
         x = _residual_block(x, filters, strides=2)
-    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = keras.layers.GlobalAveragePooling2D(name="features")(x)
     x = keras.layers.Dropout(0.2, seed=parameters.seed)(x)
     # Logits in float32 whatever the policy: softmax in 16 bits loses small probabilities.
     logits = keras.layers.Dense(classes, dtype="float32", name="logits")(x)
