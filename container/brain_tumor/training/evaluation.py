@@ -55,6 +55,21 @@ class Evaluation:
         return matrix
 
 
+@dataclass(frozen=True)
+class ForeignFigures:
+    """How well pictures that are no brain MRI are told from scans; all shares are 0-1."""
+
+    pictures: int
+    scans: int
+    auroc: float
+    false_alarms_at_95: float
+    """Share of the scans that would be refused where 95 % of the foreign pictures are."""
+    false_alarms: float
+    """Share of the scans that is refused at the model's threshold."""
+    refused: dict[str, float]
+    """Kind of foreign picture (photograph, text, noise, ...) -> share refused at the threshold."""
+
+
 def label_indices(table: ScanTable, class_names: Sequence[str]) -> NDArray[np.int32]:
     """Return the index into `class_names` of every row's label."""
     index = {name: number for number, name in enumerate(class_names)}
