@@ -6,7 +6,8 @@ one machine and many shall run the same step.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import keras
@@ -17,10 +18,13 @@ from numpy.typing import NDArray
 from brain_tumor.errors import BrainTumorError
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.metrics import Epoch, Fit
-from brain_tumor.training.schedule import Progress, learning_rate_at
+from brain_tumor.training.schedule import Progress, Schedule, learning_rate_at
 
-_AVERAGE_DECAY = 0.99
-"""The mean follows the last hundred steps or so."""
+_AVERAGE_DECAY = 0.998
+"""The mean follows the last five hundred steps or so."""
+
+_LARGEST_GRADIENT = 5.0
+"""Norm that gradients are cut to: without batch normalisation one odd batch could undo a run."""
 
 
 class Trainer:
@@ -38,7 +42,9 @@ class Trainer:
         self.averaged = averaged
         self.averaged.set_weights(network.get_weights())
         self.optimizer = keras.optimizers.AdamW(
-            parameters.learning_rate, weight_decay=parameters.weight_decay
+            parameters.peak_rate,
+            weight_decay=parameters.weight_decay,
+            global_clipnorm=_LARGEST_GRADIENT,
         )
         self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         if keras.mixed_precision.global_policy().compute_dtype == "float16":
@@ -98,34 +104,34 @@ def fit(
     trainer: Trainer,
     train: tf.data.Dataset,
     val: tf.data.Dataset,
-    parameters: Hyperparameters,
+    schedule: Schedule,
     stop_asked: Callable[[], bool],
     report: Callable[[Epoch], None],
 ) -> Fit:
-    """Train until the epochs, the patience or the time budget are used up.
+    """Train until the epochs, the patience or the time are used up.
 
     Args:
         trainer: the network and its steps; `averaged` holds the best epoch's weights at the end.
-        train: batches of a pass over the training scans.
+        train: an endless stream of batches.
         val: batches of the validation scans.
-        parameters: epochs, patience, learning rate, time budget.
+        schedule: how long, and how fast.
         stop_asked: asked before every step; True ends training after that step.
         report: called with each epoch as it ends.
 
     Raises:
         BrainTumorError: the loss is no longer a number.
     """
-    budget = parameters.time_budget_minutes
-    progress = Progress(parameters.epochs * int(train.cardinality()), budget and budget * 60)
+    progress = Progress(schedule.epochs * schedule.steps_per_epoch, schedule.seconds)
+    batches = iter(train)
     epochs: list[Epoch] = []
     best, best_weights, ended = None, trainer.averaged.get_weights(), "all epochs done"
-    for number in range(1, parameters.epochs + 1):
-        epoch = _run_epoch(trainer, train, val, number, progress, parameters, stop_asked)
+    for number in range(1, schedule.epochs + 1):
+        epoch = _run_epoch(trainer, batches, val, number, progress, schedule, stop_asked)
         report(epoch)
         epochs.append(epoch)
         if best is None or epoch.val_loss < best.val_loss:
             best, best_weights = epoch, trainer.averaged.get_weights()
-        if reason := _reason_to_end(epoch, best, progress, parameters, stop_asked):
+        if reason := _reason_to_end(epoch, best, progress, schedule, stop_asked):
             ended = reason
             break
     assert best is not None  # noqa: S101 - epochs is at least 1
@@ -135,17 +141,17 @@ def fit(
 
 def _run_epoch(
     trainer: Trainer,
-    train: tf.data.Dataset,
+    batches: Iterator[tuple[tf.Tensor, tf.Tensor]],
     val: tf.data.Dataset,
     number: int,
     progress: Progress,
-    parameters: Hyperparameters,
+    schedule: Schedule,
     stop_asked: Callable[[], bool],
 ) -> Epoch:
     start = time.monotonic()
-    rate = parameters.learning_rate
-    for images, labels in train:
-        rate = learning_rate_at(progress.fraction(), parameters.learning_rate)
+    rate = schedule.peak_rate
+    for images, labels in islice(batches, schedule.steps_per_epoch):
+        rate = learning_rate_at(progress.fraction(), schedule.peak_rate)
         trainer.optimizer.learning_rate = rate
         trainer.train_step(images, labels)
         progress.step += 1
@@ -158,7 +164,7 @@ def _run_epoch(
     if not (math.isfinite(train_loss) and math.isfinite(val_loss)):
         raise BrainTumorError(
             f"The loss is no longer a number in epoch {number} (training {train_loss}, validation "
-            f"{val_loss}). Usual cause: learning-rate={parameters.learning_rate} is too high; try "
+            f"{val_loss}). Usual cause: learning-rate={schedule.peak_rate} is too high; try "
             "a tenth of it."
         )
     seconds = time.monotonic() - start
@@ -169,15 +175,15 @@ def _reason_to_end(
     epoch: Epoch,
     best: Epoch,
     progress: Progress,
-    parameters: Hyperparameters,
+    schedule: Schedule,
     stop_asked: Callable[[], bool],
 ) -> str | None:
     if stop_asked():
         return "asked to stop"
-    if epoch.epoch - best.epoch >= parameters.patience:
-        return f"no better validation loss for {parameters.patience} epochs"
+    if epoch.epoch - best.epoch >= schedule.patience:
+        return f"no better validation loss for {schedule.patience} epochs"
     if progress.fraction() >= 1 and progress.step < progress.total_steps:
-        return f"time budget of {parameters.time_budget_minutes:g} minutes used up"
+        return f"the {schedule.seconds:.0f} seconds for training are used up"
     return None
 
 

@@ -16,6 +16,10 @@ from pydantic import (
 
 from brain_tumor.errors import HyperparameterError
 
+Backbone = Literal["lite0", "small", "efficientnetv2-b0", "efficientnetv2-s", "convnext-tiny"]
+
+_FROM_SCRATCH_RATE, _FINE_TUNING_RATE = 2e-3, 6e-4
+
 
 def _dashed(name: str) -> str:
     return name.replace("_", "-")
@@ -32,28 +36,45 @@ class Hyperparameters(BaseModel):
         allow_inf_nan=False,
     )
 
-    epochs: int = Field(default=30, ge=1, le=10_000, description="Most epochs to train.")
+    epochs: int = Field(default=40, ge=1, le=10_000, description="Most epochs to train.")
     batch_size: int = Field(default=32, ge=1, le=4096, description="Scans a training step.")
-    learning_rate: float = Field(
-        default=2e-3, gt=0, le=1, description="Peak of the cosine schedule, after warm-up."
+    learning_rate: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Peak of the cosine schedule, after warm-up; default 0.0006 from pretrained "
+        "weights, 0.002 from scratch.",
     )
     weight_decay: float = Field(default=0.02, ge=0, le=1, description="AdamW's weight decay.")
     label_smoothing: float = Field(default=0.05, ge=0, lt=1, description="Softening of labels.")
+    dropout: float = Field(default=0.2, ge=0, lt=1, description="Share of features left out.")
     image_size: int = Field(
-        default=128, ge=32, le=512, description="Height and width of the network's input, pixels."
+        default=160, ge=32, le=512, description="Height and width of the network's input, pixels."
     )
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="Seed of all that is random.")
     patience: int = Field(
         default=10, ge=1, description="Epochs without a better validation loss before stopping."
     )
-    backbone: Literal["small"] = Field(default="small", description="Which network is trained.")
-    pretrained: bool = Field(default=False, description="Start from pretrained weights.")
-    augment: bool = Field(default=True, description="Vary scans at random while training.")
-    mixed_precision: bool = Field(
-        default=False, description="Compute in bfloat16 (float16 on a GPU) while training."
+    backbone: Backbone = Field(
+        default="lite0",
+        description="Which network is trained: lite0 (EfficientNet-Lite0, ImageNet weights in the "
+        "image), small (from scratch), or one of keras.applications.",
     )
-    time_budget_minutes: float | None = Field(
-        default=None, gt=0, description="Finish training, schedule included, within this time."
+    pretrained: bool | None = Field(
+        default=None,
+        description="Start from ImageNet weights; default: where the backbone has them. Those of "
+        "keras.applications come by the channel `pretrained`.",
+    )
+    augment: bool = Field(default=True, description="Vary scans at random while training.")
+    mixed_precision: bool | None = Field(
+        default=None,
+        description="Compute in bfloat16 (float16 on a GPU) while training; default: on a GPU.",
+    )
+    time_budget_minutes: float = Field(
+        default=28,
+        gt=0,
+        description="End the job, evaluation included, within this time; the learning rate's "
+        "schedule is fitted to it.",
     )
     validation_share: float = Field(
         default=0.15, gt=0, lt=0.9, description="Split off `train` when there is no `val` channel."
@@ -63,17 +84,31 @@ class Hyperparameters(BaseModel):
     @classmethod
     def _refuse_true_as_a_number(cls, value: Any, field: ValidationInfo) -> Any:
         wanted = cls.model_fields[str(field.field_name)].annotation
-        if isinstance(value, bool) and wanted is not bool:
+        if isinstance(value, bool) and wanted not in (bool, bool | None):
             raise ValueError("Input should be a number or a name, not true or false")
         return value
 
     @model_validator(mode="after")
-    def _no_pretrained_weights_yet(self) -> Self:
-        if self.pretrained:
+    def _require_weights_that_exist(self) -> Self:
+        if self.backbone == "small" and self.pretrained:
+            raise ValueError("backbone 'small' has no pretrained weights; leave pretrained out")
+        if self.backbone == "lite0" and self.pretrained is False:
             raise ValueError(
-                f"backbone {self.backbone!r} has no pretrained weights; leave pretrained out"
+                "backbone 'lite0' is trained from its ImageNet weights only; backbone=small is the "
+                "one that is trained from scratch"
             )
         return self
+
+    @property
+    def starts_pretrained(self) -> bool:
+        """Whether training starts from ImageNet weights."""
+        return self.backbone != "small" if self.pretrained is None else self.pretrained
+
+    @property
+    def peak_rate(self) -> float:
+        """The peak of the learning rate: the one given, or the default of the backbone."""
+        default = _FINE_TUNING_RATE if self.starts_pretrained else _FROM_SCRATCH_RATE
+        return self.learning_rate or default
 
 
 def parse_hyperparameters(raw: Mapping[str, Any]) -> Hyperparameters:

@@ -1,8 +1,10 @@
 """The parts of a training run that need TensorFlow: train, calibrate, evaluate."""
 
 import logging
+import math
 import platform
 from collections.abc import Callable
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -18,8 +20,10 @@ from brain_tumor.training.export import Servable
 from brain_tumor.training.fit import Trainer, fit, network_logits
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.metrics import Epoch, Fit
-from brain_tumor.training.network import build_network
+from brain_tumor.training.network import build_network, set_pretrained_weights
 from brain_tumor.training.pipeline import evaluation_batches, training_batches
+from brain_tumor.training.sampling import Sampler
+from brain_tumor.training.schedule import Schedule
 
 __all__ = ["Servable", "calibrate", "evaluate", "library_versions", "train_network"]
 
@@ -29,30 +33,49 @@ _EVALUATION_BATCH = 64
 
 
 def train_network(
-    channels: Channels, parameters: Hyperparameters, stop_asked: Callable[[], bool]
+    channels: Channels,
+    parameters: Hyperparameters,
+    stop_asked: Callable[[], bool],
+    pretrained: Path | None = None,
+    seconds: float | None = None,
 ) -> tuple[keras.Model, Fit]:
     """Train a network on the train channel and keep the epoch that is best on val.
 
+    Args:
+        channels: the scans.
+        parameters: what the job asks for.
+        stop_asked: True once training shall end early.
+        pretrained: folder of the channel `pretrained`.
+        seconds: time for training; None: no limit.
+
     Returns:
-        The network as it will be served (float32, no augmentation), and how training went.
+        The network as it will be served (in float32), and how training went.
     """
     keras.utils.set_random_seed(parameters.seed)
     names = channels.class_names
-    # Without augmentation, which draws random numbers even when idle, and in float32, whatever
-    # type training computes in.
-    served = build_network(parameters.model_copy(update={"augment": False}), len(names))
+    # In float32, whatever type training computes in.
+    served = build_network(parameters, len(names))
     log.info("Network %s: %d parameters", served.name, served.count_params())
-    policy = _mixed_policy() if parameters.mixed_precision else "float32"
-    keras.mixed_precision.set_global_policy(policy)
+    keras.mixed_precision.set_global_policy(_policy(parameters))
     network = build_network(parameters, len(names))
+    set_pretrained_weights(network, parameters, pretrained)
+    sampler = Sampler(channels.train, parameters.seed)
     train = training_batches(
         channels.train.pixels,
         label_indices(channels.train, names),
+        sampler,
         parameters.batch_size,
-        parameters.seed,
+        parameters.seed if parameters.augment else None,
+    )
+    schedule = Schedule(
+        parameters.epochs,
+        math.ceil(sampler.scans / parameters.batch_size),
+        parameters.peak_rate,
+        parameters.patience,
+        seconds,
     )
     trainer = Trainer(network, served, parameters)
-    fitted = fit(trainer, train, _validation(channels), parameters, stop_asked, _print_metrics)
+    fitted = fit(trainer, train, _validation(channels), schedule, stop_asked, _print_metrics)
     keras.mixed_precision.set_global_policy("float32")
     log.info("Training ended: %s; epoch %d is kept", fitted.ended, fitted.best.epoch)
     return served, fitted
@@ -95,8 +118,12 @@ def _validation(channels: Channels) -> tf.data.Dataset:
     return evaluation_batches(channels.val.pixels, labels, _EVALUATION_BATCH)
 
 
-def _mixed_policy() -> str:
-    return "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
+def _policy(parameters: Hyperparameters) -> str:
+    gpus = tf.config.list_physical_devices("GPU")
+    wanted = parameters.mixed_precision
+    if not (bool(gpus) if wanted is None else wanted):
+        return "float32"
+    return "mixed_float16" if gpus else "mixed_bfloat16"
 
 
 def _print_metrics(epoch: Epoch) -> None:

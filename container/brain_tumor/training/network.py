@@ -1,77 +1,100 @@
-"""The network: pixels 0-255 in, logits out; augmentation and normalisation are inside it."""
+"""The network: grey pixels 0-255 in, logits out; a backbone, a mean over its map, a linear head."""
+
+from collections.abc import Callable
+from pathlib import Path
 
 import keras
 
+from brain_tumor.errors import DataError
 from brain_tumor.training.hyperparameters import Hyperparameters
+from brain_tumor.training.lite0 import build_lite0, set_imagenet_weights
+from brain_tumor.training.small import build_small
 
-_STEM = 32
-_STAGES = (32, 64, 128, 256)
+FEATURES = "features"
+"""Name of the layer whose output, (n, channels), the head sees."""
+
+_OWN = {"small": build_small, "lite0": build_lite0}
+# Those of keras.applications that take pixels 0-255 and scale them in the network.
+_APPLICATIONS = {
+    "efficientnetv2-b0": keras.applications.EfficientNetV2B0,
+    "efficientnetv2-s": keras.applications.EfficientNetV2S,
+    "convnext-tiny": keras.applications.ConvNeXtTiny,
+}
 
 
 def build_network(parameters: Hyperparameters, classes: int) -> keras.Model:
-    """Build the `small` backbone: a residual CNN with squeeze-and-excitation, 1.2 M parameters.
-
-    Residual blocks after He et al. 2015 (arXiv 1512.03385) with pooled shortcuts after He et al.
-    2018 (arXiv 1812.01187), squeeze-and-excitation after Hu et al. 2018 (arXiv 1709.01507), sized
-    for two CPU cores.
+    """Build the backbone that `parameters` names, and its head; weights are random.
 
     Args:
-        parameters: `image_size` and `augment` are used.
+        parameters: `backbone`, `image_size`, `dropout` and `seed` are used.
         classes: number of logits.
 
     Returns:
-        float32 (n, size, size, 1) with values 0-255 -> float32 logits (n, classes). The
-        augmentation acts only when called with `training=True`.
+        float32 (n, size, size, 1) with values 0-255 -> float32 logits (n, classes). The layer
+        `FEATURES` gives what the head sees. Global mean and linear head, so that the class
+        activation map is Grad-CAM (Zhou et al. 2015, arXiv 1512.04150).
     """
     size = parameters.image_size
     images = keras.Input((size, size, 1), dtype="float32", name="images")
-    x = build_augmentation(parameters.seed)(images) if parameters.augment else images
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1, name="normalise")(x)
-    x = _conv(x, _STEM, kernel=5, strides=2)
-    for filters in _STAGES:
-        x = _residual_block(x, filters, strides=2)
-    x = keras.layers.GlobalAveragePooling2D(name="features")(x)
-    x = keras.layers.Dropout(0.2, seed=parameters.seed)(x)
-    # Logits in float32 whatever the policy: softmax in 16 bits loses small probabilities.
-    logits = keras.layers.Dense(classes, dtype="float32", name="logits")(x)
-    return keras.Model(images, logits, name="small")
+    x = _backbone(parameters.backbone)(images)
+    x = keras.layers.GlobalAveragePooling2D(name=FEATURES)(x)
+    x = keras.layers.Dropout(parameters.dropout, seed=parameters.seed)(x)
+    # Logits in float32 whatever the policy: softmax in 16 bits loses small probabilities. The
+    # kernel begins near zero, so that the first steps do not tear a pretrained backbone apart.
+    start = keras.initializers.RandomNormal(stddev=0.01, seed=parameters.seed)
+    logits = keras.layers.Dense(classes, kernel_initializer=start, dtype="float32", name="logits")
+    return keras.Model(images, logits(x), name=parameters.backbone.replace("-", "_"))
 
 
-def build_augmentation(seed: int) -> keras.Sequential:
-    """Mirror, rotate, shift, zoom and re-contrast scans with values 0-255."""
-    layers = keras.layers
-    return keras.Sequential(
-        [
-            layers.RandomFlip("horizontal", seed=seed),
-            layers.RandomRotation(15 / 360, fill_mode="constant", seed=seed + 1),
-            layers.RandomTranslation(0.07, 0.07, fill_mode="constant", seed=seed + 2),
-            layers.RandomZoom(0.15, fill_mode="constant", seed=seed + 3),
-            layers.RandomBrightness(0.1, value_range=(0, 255), seed=seed + 4),
-            layers.RandomContrast(0.3, value_range=(0, 255), seed=seed + 5),
-        ],
-        name="augmentation",
-    )
+def set_pretrained_weights(
+    network: keras.Model, parameters: Hyperparameters, pretrained: Path | None
+) -> None:
+    """Put ImageNet's weights into the backbone of `network`.
+
+    Args:
+        network: what `build_network` made.
+        parameters: `backbone` and `pretrained` are used.
+        pretrained: folder of the channel `pretrained`: the weights file (`..._notop.h5`) that
+            keras.applications publishes for the backbone. `lite0` needs none.
+
+    Raises:
+        DataError: the channel is missing, or holds no weights of this backbone.
+        FileNotFoundError: the weights of `lite0` are not installed.
+    """
+    if not parameters.starts_pretrained:
+        return
+    if parameters.backbone == "lite0":
+        set_imagenet_weights(network)
+        return
+    file = _weights_file(parameters.backbone, pretrained)
+    try:
+        network.get_layer(parameters.backbone).load_weights(file)
+    # h5py and Keras raise what they trip over.
+    except Exception as error:
+        raise DataError(
+            f"Channel pretrained: {file.name} holds no weights of {parameters.backbone}: {error}. "
+            "Wanted the file without top (`..._notop.h5`) that keras.applications publishes for it."
+        ) from error
 
 
-def _conv(x: keras.KerasTensor, filters: int, kernel: int, strides: int) -> keras.KerasTensor:
-    x = keras.layers.Conv2D(filters, kernel, strides, padding="same", use_bias=False)(x)
-    x = keras.layers.BatchNormalization(momentum=0.9)(x)
-    return keras.layers.Activation("relu")(x)
+def _backbone(name: str) -> Callable[[keras.KerasTensor], keras.KerasTensor]:
+    return _OWN[name] if name in _OWN else lambda images: _application(name, images)
 
 
-def _residual_block(x: keras.KerasTensor, filters: int, strides: int) -> keras.KerasTensor:
-    shortcut = keras.layers.AveragePooling2D(strides, padding="same")(x)
-    shortcut = keras.layers.Conv2D(filters, 1, use_bias=False)(shortcut)
-    shortcut = keras.layers.BatchNormalization(momentum=0.9)(shortcut)
-    x = _conv(x, filters, kernel=3, strides=strides)
-    x = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
-    x = keras.layers.BatchNormalization(momentum=0.9)(x)
-    x = _squeeze_excite(x, filters)
-    return keras.layers.Activation("relu")(keras.layers.Add()([x, shortcut]))
+def _application(name: str, images: keras.KerasTensor) -> keras.KerasTensor:
+    colour = keras.layers.Concatenate(name="grey_to_colour")([images, images, images])
+    shape = (*images.shape[1:3], 3)
+    network = _APPLICATIONS[name](include_top=False, weights=None, input_shape=shape, name=name)
+    return network(colour)
 
 
-def _squeeze_excite(x: keras.KerasTensor, filters: int) -> keras.KerasTensor:
-    weights = keras.layers.GlobalAveragePooling2D(keepdims=True)(x)
-    weights = keras.layers.Conv2D(max(8, filters // 8), 1, activation="relu")(weights)
-    weights = keras.layers.Conv2D(filters, 1, activation="sigmoid")(weights)
-    return keras.layers.Multiply()([x, weights])
+def _weights_file(backbone: str, channel: Path | None) -> Path:
+    files = sorted(channel.rglob("*.h5")) if channel else []
+    if len(files) != 1:
+        raise DataError(
+            f"backbone={backbone} starts from ImageNet weights, which the channel pretrained must "
+            f"hold as one .h5 file; found {[file.name for file in files] or 'none'}. Give that "
+            "channel, or pretrained=false to train from scratch, or backbone=lite0, whose weights "
+            "are in the image."
+        )
+    return files[0]

@@ -1,35 +1,58 @@
 """Pixels and labels in memory to batches: tf.data pipelines for training and evaluation."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from brain_tumor.training.augmentation import augment
+from brain_tumor.training.sampling import Sampler
+
 
 def training_batches(
-    pixels: NDArray[np.uint8], labels: NDArray[np.int32], batch_size: int, seed: int
+    pixels: NDArray[np.uint8],
+    labels: NDArray[np.int32],
+    sampler: Sampler,
+    batch_size: int,
+    seed: int | None,
 ) -> tf.data.Dataset:
-    """Shuffle all scans anew each pass; the last batch may be smaller.
-
-    Only row numbers are shuffled: a shuffle buffer of scans would hold them a second time.
+    """Give an endless stream of batches, epoch after epoch as the sampler draws them.
 
     Args:
         pixels: (n, size, size), 0-255.
         labels: (n,), class indices.
-        batch_size: scans a batch.
-        seed: order of the scans.
+        sampler: draws each epoch's rows.
+        batch_size: scans a batch; an epoch's last scans are made up to a batch by the next's first.
+        seed: of the random variation of each scan; None leaves scans as they are.
 
     Returns:
         Batches of (images float32 (batch, size, size, 1), labels int32 (batch,)).
     """
-    rows = tf.data.Dataset.range(len(labels)).shuffle(len(labels), seed=seed)
-    return _gather(rows.batch(batch_size), pixels, labels)
+
+    def rows() -> Iterator[NDArray[np.int32]]:
+        while True:
+            yield sampler.epoch()
+
+    epochs = tf.data.Dataset.from_generator(
+        rows, output_signature=tf.TensorSpec((sampler.scans,), tf.int32)
+    )
+    batches = _gather(epochs.unbatch().batch(batch_size, drop_remainder=True), pixels, labels)
+    if seed is not None:
+        seeds = tf.data.Dataset.counter()
+        batches = tf.data.Dataset.zip((batches, seeds)).map(
+            lambda batch, number: (augment(batch[0], tf.stack([seed, number])), batch[1]),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+    return batches.prefetch(tf.data.AUTOTUNE)
 
 
 def evaluation_batches(
     pixels: NDArray[np.uint8], labels: NDArray[np.int32], batch_size: int
 ) -> tf.data.Dataset:
     """Give all scans once, in order, in the shapes of `training_batches`."""
-    return _gather(tf.data.Dataset.range(len(labels)).batch(batch_size), pixels, labels)
+    rows = tf.data.Dataset.range(len(labels)).batch(batch_size)
+    return _gather(rows, pixels, labels).prefetch(tf.data.AUTOTUNE)
 
 
 def _gather(
@@ -41,4 +64,4 @@ def _gather(
         images = tf.cast(tf.gather(all_pixels, batch), tf.float32)[..., tf.newaxis]
         return images, tf.gather(all_labels, batch)
 
-    return rows.map(pick, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    return rows.map(pick, num_parallel_calls=tf.data.AUTOTUNE)

@@ -3,8 +3,22 @@
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 _WARM_UP = 0.05
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long a run may last and how large its steps are."""
+
+    epochs: int
+    steps_per_epoch: int
+    peak_rate: float
+    patience: int
+    """Epochs without a better validation loss before training stops."""
+    seconds: float | None = None
+    """Time for all epochs; None: no limit."""
 
 
 class Progress:

@@ -12,13 +12,16 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from brain_tumor.data.archive import Scan
+from brain_tumor.data.scans import ScanTable
 from brain_tumor.errors import BrainTumorError
 from brain_tumor.training import fit as module
 from brain_tumor.training.fit import Trainer, fit, network_logits
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.metrics import Epoch, Fit
 from brain_tumor.training.pipeline import evaluation_batches, training_batches
-from brain_tumor.training.schedule import Progress
+from brain_tumor.training.sampling import Sampler
+from brain_tumor.training.schedule import Progress, Schedule
 
 SIZE = 32
 Data = tuple[NDArray[np.uint8], NDArray[np.int32]]
@@ -33,6 +36,14 @@ def _bright_and_dark(count: int, seed: int) -> Data:
 
 
 TRAIN, VAL = _bright_and_dark(40, 0), _bright_and_dark(12, 1)
+
+
+def _table() -> ScanTable:
+    """Name the training scans, each a picture of its own."""
+    pixels, labels = TRAIN
+    numbers = np.arange(len(labels), dtype=np.int32)
+    scans = [Scan(str(n), str(label), None) for n, label in enumerate(labels)]
+    return ScanTable(scans, [], pixels, [], numbers, numbers)
 
 
 def _small_network() -> keras.Model:
@@ -50,6 +61,7 @@ class Run:
 
     parameters: Hyperparameters
     val: Data = VAL
+    seconds: float | None = None
     stop_asked: Callable[["Run"], bool] = lambda _: False
     reported: list[Epoch] = field(default_factory=list)
     weights: list[list[NDArray[Any]]] = field(default_factory=list)
@@ -71,9 +83,15 @@ class Run:
 
         return fit(
             self.trainer,
-            training_batches(*TRAIN, self.parameters.batch_size, seed=0),
+            training_batches(*TRAIN, Sampler(_table(), 0), self.parameters.batch_size, None),
             evaluation_batches(*self.val, 8),
-            self.parameters,
+            Schedule(
+                self.parameters.epochs,
+                5,
+                self.parameters.peak_rate,
+                self.parameters.patience,
+                self.seconds,
+            ),
             lambda: self.stop_asked(self),
             report,
         )
@@ -156,16 +174,16 @@ def two_minutes_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("two_minutes_a_look")
 def test_a_time_budget_ends_training_within_an_epoch_and_says_so() -> None:
     # Looked at twice a step and once an epoch: 14 minutes are over in the fourth step.
-    run = Run(_parameters(epochs=50, time_budget_minutes=14))
+    run = Run(_parameters(epochs=50), seconds=14 * 60)
     fitted = run()
-    assert fitted.ended == "time budget of 14 minutes used up"
+    assert fitted.ended == "the 840 seconds for training are used up"
     assert (len(fitted.epochs), run.steps) == (1, 4)
     assert fitted.best.learning_rate < 0.1
 
 
 @pytest.mark.usefixtures("two_minutes_a_look")
 def test_a_budget_longer_than_all_epochs_changes_nothing() -> None:
-    fitted = Run(_parameters(epochs=2, time_budget_minutes=100_000))()
+    fitted = Run(_parameters(epochs=2), seconds=6_000_000)()
     assert (len(fitted.epochs), fitted.ended) == (2, "all epochs done")
 
 

@@ -37,14 +37,14 @@ FIELDS = Hyperparameters.model_fields
         ("augment", '"False"', "augment", False),
         ("augment", False, "augment", False),
         ("augment", "0", "augment", False),
-        ("pretrained", "False", "pretrained", False),
+        ("pretrained", "True", "pretrained", True),
         ("mixed_precision", "1", "mixed_precision", True),
         ("backbone", "small", "backbone", "small"),
         ("backbone", '"small"', "backbone", "small"),
         ("seed", "4294967295", "seed", 2**32 - 1),
         ("time-budget-minutes", "0.5", "time_budget_minutes", 0.5),
-        ("time_budget_minutes", "None", "time_budget_minutes", None),
-        ("time-budget-minutes", None, "time_budget_minutes", None),
+        ("learning_rate", "None", "learning_rate", None),
+        ("learning-rate", None, "learning_rate", None),
         ("epochs", "null", "epochs", FIELDS["epochs"].default),
     ],
 )
@@ -147,10 +147,33 @@ def test_a_value_that_cannot_be_used_is_named_with_its_name(name: str, value: An
 
 
 @pytest.mark.parametrize("value", ["true", "True", '"true"', True])
-def test_pretrained_weights_are_refused_as_long_as_there_are_none(value: Any) -> None:
+def test_pretrained_weights_are_refused_where_there_are_none(value: Any) -> None:
     with pytest.raises(HyperparameterError, match="'small' has no pretrained weights") as caught:
-        parse_hyperparameters({"pretrained": value})
+        parse_hyperparameters({"pretrained": value, "backbone": "small"})
     assert str(caught.value).startswith("Hyperparameter pretrained=")
+
+
+def test_a_backbone_that_needs_its_weights_is_not_trained_from_scratch() -> None:
+    with pytest.raises(HyperparameterError, match="backbone=small is the one"):
+        parse_hyperparameters({"pretrained": "false"})
+
+
+@pytest.mark.parametrize(
+    ("given", "pretrained", "rate"),
+    [
+        ({}, True, 6e-4),
+        ({"backbone": "small"}, False, 2e-3),
+        ({"backbone": "convnext-tiny"}, True, 6e-4),
+        ({"backbone": "convnext-tiny", "pretrained": "false"}, False, 2e-3),
+        ({"backbone": "small", "learning-rate": "0.01"}, False, 0.01),
+    ],
+)
+def test_the_learning_rate_follows_from_how_a_backbone_starts(
+    given: dict[str, str], pretrained: bool, rate: float
+) -> None:
+    parameters = parse_hyperparameters(given)
+    assert parameters.starts_pretrained is pretrained
+    assert parameters.peak_rate == rate
 
 
 @given(

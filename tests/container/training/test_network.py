@@ -1,22 +1,28 @@
 """training.network: the network itself, untrained."""
 
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
+from keras.src.legacy.saving import legacy_h5_format
 from numpy.typing import NDArray
 
+from brain_tumor.errors import DataError
 from brain_tumor.training.hyperparameters import Hyperparameters
-from brain_tumor.training.network import build_augmentation, build_network
+from brain_tumor.training.network import FEATURES, build_network, set_pretrained_weights
+from brain_tumor.training.small import FusedBatchNormalization
 
-PARAMETERS = Hyperparameters(image_size=32)
+PARAMETERS = Hyperparameters(image_size=32, backbone="small")
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 1)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
 def network() -> keras.Model:
-    """Give a network with augmentation."""
+    """Give the network that is trained from scratch."""
     keras.utils.set_random_seed(0)
     return build_network(PARAMETERS, classes=5)
 
@@ -58,28 +64,76 @@ def test_an_image_is_answered_the_same_alone_and_in_a_batch(network: keras.Model
     np.testing.assert_allclose(alone, together, atol=1e-5)
 
 
-def test_augmentation_varies_scans_in_training_only_and_keeps_them_in_range() -> None:
-    augmentation = build_augmentation(seed=0)
-    np.testing.assert_array_equal(augmentation(IMAGES, training=False), IMAGES)
-    first, second = (np.asarray(augmentation(IMAGES, training=True)) for _ in range(2))
-    assert first.shape == IMAGES.shape
-    assert not np.allclose(first, IMAGES)
-    assert not np.allclose(first, second)
-    assert first.min() >= 0
-    assert first.max() <= 255
+def _publish(network: keras.Model, file: Path) -> None:
+    """Write weights in the format of the files that keras.applications publishes."""
+    with h5py.File(file, "w") as group, warnings.catch_warnings():
+        # Keras hands its variables to NumPy in a way that NumPy 2 warns of.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        legacy_h5_format.save_weights_to_hdf5_group(group, network)
 
 
-def test_without_augmentation_only_dropout_and_batch_statistics_differ_in_training() -> None:
-    plain = build_network(PARAMETERS.model_copy(update={"augment": False}), classes=5)
-    names = [layer.name for layer in plain.layers]
-    assert "augmentation" not in names
-    assert "augmentation" in [layer.name for layer in build_network(PARAMETERS, 5).layers]
+@pytest.mark.parametrize("backbone", ["small", "lite0", "efficientnetv2-b0"])
+def test_a_backbone_ends_in_a_mean_over_its_map_and_a_linear_head(backbone: str) -> None:
+    network = build_network(Hyperparameters(image_size=64, backbone=backbone), 3)
+    assert network.input_shape == (None, 64, 64, 1)
+    features = network.get_layer(FEATURES)
+    assert isinstance(features, keras.layers.GlobalAveragePooling2D)
+    assert features.input.shape[1:3] == (2, 2)
+    assert network.layers[-1].kernel.shape == (features.output.shape[1], 3)
 
 
-def test_both_variants_have_the_same_weights_in_the_same_order(network: keras.Model) -> None:
-    plain = build_network(PARAMETERS.model_copy(update={"augment": False}), classes=5)
-    plain.set_weights(network.get_weights())
-    np.testing.assert_array_equal(_out(plain, training=False), _out(network, training=False))
+def test_fused_normalisation_computes_what_keras_computes() -> None:
+    values = np.random.default_rng(1).normal(3, 2, (8, 5, 5, 4)).astype(np.float32)
+    fused, plain = (
+        FusedBatchNormalization(momentum=0.9),
+        keras.layers.BatchNormalization(momentum=0.9),
+    )
+    for layer in (fused, plain):
+        layer.build(values.shape)
+        layer.set_weights([np.full(4, 1.5), np.full(4, 0.5), np.full(4, 0.1), np.full(4, 2.0)])
+    for training in (True, False):
+        np.testing.assert_allclose(
+            fused(values, training=training), plain(values, training=training), atol=1e-2
+        )
+    # The fused kernel follows the unbiased variance: 200 values, so half a per cent more.
+    for one, other in zip(fused.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=6e-3)
+
+
+def test_weights_of_keras_applications_come_by_their_channel(tmp_path: Path) -> None:
+    parameters = Hyperparameters(image_size=32, backbone="efficientnetv2-b0")
+    published = keras.applications.EfficientNetV2B0(
+        include_top=False, weights=None, input_shape=(32, 32, 3)
+    )
+    _publish(published, tmp_path / "efficientnetv2-b0_notop.h5")
+    network = build_network(parameters, 3)
+    set_pretrained_weights(network, parameters, tmp_path)
+    inner = network.get_layer("efficientnetv2-b0")
+    for ours, theirs in zip(inner.get_weights(), published.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_without_its_channel_a_backbone_of_keras_applications_is_refused() -> None:
+    parameters = Hyperparameters(image_size=32, backbone="efficientnetv2-b0")
+    network = build_network(parameters, 3)
+    with pytest.raises(DataError, match=r"channel pretrained must hold .* found none"):
+        set_pretrained_weights(network, parameters, None)
+
+
+def test_weights_of_another_network_are_refused_with_the_files_name(tmp_path: Path) -> None:
+    parameters = Hyperparameters(image_size=32, backbone="efficientnetv2-b0")
+    _publish(build_network(PARAMETERS, 3), tmp_path / "other.h5")
+    network = build_network(parameters, 3)
+    with pytest.raises(DataError, match=r"other\.h5 holds no weights of efficientnetv2-b0"):
+        set_pretrained_weights(network, parameters, tmp_path)
+
+
+def test_training_from_scratch_leaves_the_random_weights() -> None:
+    network = build_network(PARAMETERS, 3)
+    before = network.get_weights()
+    set_pretrained_weights(network, PARAMETERS, None)
+    for one, other in zip(before, network.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("kind", ["mixed_bfloat16", "mixed_float16"])
@@ -96,7 +150,7 @@ def test_with_mixed_precision_logits_and_weights_stay_in_float32(kind: str) -> N
 def test_every_allowed_image_size_makes_a_network_of_the_same_weights(
     size: int, network: keras.Model
 ) -> None:
-    other = build_network(Hyperparameters(image_size=size), classes=5)
+    other = build_network(Hyperparameters(image_size=size, backbone="small"), classes=5)
     assert other.input_shape == (None, size, size, 1)
     shapes = [tuple(weight.shape) for weight in other.trainable_weights]
     assert shapes == [tuple(weight.shape) for weight in network.trainable_weights]

@@ -1,0 +1,51 @@
+"""Which scans an epoch shows: near-duplicate groups and classes evenly, copies in turn.
+
+A series of neighbouring slices, or eighty copies of one picture, would otherwise be most of what a
+class is learnt from.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brain_tumor.data.scans import ScanTable
+
+_EVENNESS = 0.5
+"""0 leaves shares as they are, 1 makes them equal; between groups and between classes."""
+
+
+class Sampler:
+    """Draws the rows of each epoch; an epoch has as many scans as there are distinct pictures."""
+
+    def __init__(self, table: ScanTable, seed: int) -> None:
+        self._rng = np.random.default_rng(seed)
+        order = np.argsort(table.pictures, kind="stable")
+        pictures, first = np.unique(table.pictures[order], return_index=True)
+        self._copies: list[NDArray[np.intp]] = np.split(order, first[1:])
+        rows = order[first]
+        labels = [table.scans[row].label for row in rows]
+        self._shares = _shares(table.groups[rows], labels)
+        self.scans = len(pictures)
+
+    def epoch(self) -> NDArray[np.int32]:
+        """Draw the rows of an epoch, (scans,), in random order.
+
+        Systematic sampling: a picture whose share is worth one scan or more is surely drawn.
+        """
+        positions = (np.arange(self.scans) + self._rng.random()) / self.scans
+        drawn = np.searchsorted(np.cumsum(self._shares), positions, side="right")
+        pictures = self._rng.permutation(np.minimum(drawn, self.scans - 1))
+        return np.array([self._rng.choice(self._copies[p]) for p in pictures], np.int32)
+
+
+def _shares(groups: NDArray[np.int32], labels: Sequence[str]) -> NDArray[np.float64]:
+    """Share of each picture, summing to 1."""
+    _, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    shares = sizes[inverse] ** -_EVENNESS
+    _, kinds, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    totals = np.bincount(kinds, shares)
+    wanted = (counts / len(labels)) ** (1 - _EVENNESS)
+    shares *= (wanted / totals)[kinds]
+    result: NDArray[np.float64] = shares / shares.sum()
+    return result
