@@ -22,6 +22,12 @@ _BATCH = 64
 ALL = "all"
 NEW_PICTURES = "picture_not_in_training"
 NOTHING_ALIKE = "nothing_alike_in_training"
+SET_NAMES = {
+    ALL: "all scans",
+    NEW_PICTURES: "scans whose picture is not in training",
+    NOTHING_ALIKE: "scans that nothing in training resembles (leak-free)",
+}
+"""How people are told which scans a figure is measured on; validation counts as training."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,12 @@ class Evaluation:
         """Return the strictest set that is not empty, and its name: what a result is quoted on."""
         present = [(name, part) for name, part in self.subsets().items() if part is not None]
         return present[-1]
+
+    def leak_free(self) -> "Evaluation | None":
+        """Return the scans that nothing trained on resembles; None where none is known to be so."""
+        if self.leaks is None or self.resembles is None:
+            return None
+        return self.subsets()[NOTHING_ALIKE] if self.leaky else self
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,14 @@ from numpy.typing import NDArray
 from sklearn import metrics
 
 from brain_tumor.training.abstention import accuracy_at_coverage, risk_coverage
-from brain_tumor.training.bootstrap import Estimate, Weights, estimate, estimate_share, group_count, resample
+from brain_tumor.training.bootstrap import (
+    Estimate,
+    Weights,
+    estimate,
+    estimate_share,
+    group_count,
+    resample,
+)
 from brain_tumor.training.calibration import calibration_error
 from brain_tumor.training.evaluation import Evaluation
 from brain_tumor.training.per_class import (

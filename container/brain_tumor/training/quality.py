@@ -128,7 +128,9 @@ def _leak(evaluation: Evaluation) -> dict[str, Any]:
     known = evaluation.leaks is not None and evaluation.resembles is not None
     return {
         "known": known,
-        "picture_in_training": int(evaluation.leaks.sum()) if evaluation.leaks is not None else None,
+        "picture_in_training": int(evaluation.leaks.sum())
+        if evaluation.leaks is not None
+        else None,
         "alike_in_training": (
             int(evaluation.resembles.sum()) if evaluation.resembles is not None else None
         ),
