@@ -22,6 +22,7 @@ from brain_tumor.training.quality import Findings
 from brain_tumor.training.summary import headline_sentence, leak_sentence, percent, with_interval
 
 _MOST_ERRORS = 12
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 
 _ROWS: dict[str, Callable[[Figures], str]] = {
     "Scans": lambda figures: str(figures.scans),
@@ -29,13 +30,15 @@ _ROWS: dict[str, Callable[[Figures], str]] = {
     "Accuracy": lambda figures: with_interval(figures.accuracy),
     "Balanced accuracy": lambda figures: with_interval(figures.balanced_accuracy),
     "Macro-F1": lambda figures: with_interval(figures.macro_f1),
-    "Lowest sensitivity": lambda figures: "{0}: {1:.1%}".format(*figures.worst_sensitivity),
+    "Lowest sensitivity": lambda figures: _named_share(*figures.worst_sensitivity),
     "Macro ROC-AUC": lambda figures: decimals(figures.macro_roc_auc),
-    "Any tumour: ROC-AUC": lambda figures: decimals(figures.tumour and figures.tumour.roc_auc),
-    "Any tumour: sensitivity": lambda figures: percent(
-        figures.tumour and figures.tumour.sensitivity
+    "Any tumour: ROC-AUC": lambda figures: decimals(
+        figures.tumour.roc_auc if figures.tumour else None
     ),
-    "Calibration error (ECE)": lambda figures: with_interval(figures.ece),
+    "Any tumour: sensitivity": lambda figures: percent(
+        figures.tumour.sensitivity if figures.tumour else None
+    ),
+    "Calibration error (ECE)": lambda figures: _decimals_with_interval(figures.ece),
     "Brier score (0 to 2)": lambda figures: decimals(figures.brier),
     "Log loss": lambda figures: decimals(figures.log_loss),
     "Accuracy of the surest 80 %": lambda figures: with_interval(figures.accuracy_at_80),
@@ -140,6 +143,16 @@ def _content(findings: Findings) -> dict[str, Any]:
     }
 
 
+def _decimals_with_interval(estimate: Estimate) -> str:
+    interval = estimate.confidence_interval
+    value = decimals(estimate.value)
+    return f"{value} ({interval.lower:.3f} to {interval.upper:.3f})" if interval else value
+
+
+def _named_share(name: str, share: float) -> str:
+    return f"{percent(share)} ({name})"
+
+
 def _cell(figures: Figures | None, write: Callable[[Figures], str]) -> str:
     return "no scan" if figures is None else write(figures)
 
@@ -154,7 +167,9 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "percent": percent,
+        # A line never breaks between a number and its sign.
+        "percent": lambda share: percent(share).replace(" ", _NO_BREAK),
+        "whole_percent": lambda share: f"{100 * share:.0f}{_NO_BREAK}%",
         "interval": with_interval,
         "decimals": decimals,
         "points": points,

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.calibration import CalibrationDisplay
-from sklearn.metrics import RocCurveDisplay
+from sklearn.metrics import RocCurveDisplay, roc_auc_score, roc_curve
 
 from brain_tumor.training.abstention import risk_coverage
 from brain_tumor.training.calibration import CALIBRATION_BINS
@@ -52,24 +52,24 @@ def draw_reliability(evaluation: Evaluation, path: Path) -> None:
 
 def draw_roc_curves(evaluation: Evaluation, path: Path) -> None:
     """Draw a ROC curve for each class against the rest, of classes that the scans allow it for."""
-    figure = Figure(figsize=(6, 5.5), layout="constrained")
-    axes = figure.subplots()
+    figure = Figure(figsize=(10, 4.8), layout="constrained")
+    whole, corner = figure.subplots(1, 2)
     for number, name in enumerate(evaluation.class_names):
         mine = evaluation.labels == number
         if mine.any() and not mine.all():
-            RocCurveDisplay.from_predictions(
-                mine, evaluation.probabilities[:, number], ax=axes, name=name
-            )
-    axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="guessing")
-    axes.set(
-        title="Each class against the rest",
-        xlabel="1 - specificity",
-        ylabel="sensitivity",
-        xlim=(-0.01, 1),
-        ylim=(0, 1.01),
-    )
-    axes.legend(loc="lower right")
-    axes.grid(alpha=0.3)
+            score = evaluation.probabilities[:, number]
+            label = f"{name}, area {roc_auc_score(mine, score):.3f}"
+            for axes in (whole, corner):
+                x, y, _ = roc_curve(mine, score)
+                RocCurveDisplay(fpr=x, tpr=y, name=label).plot(ax=axes)
+    whole.plot([0, 1], [0, 1], color="grey", linestyle=":", label="guessing")
+    whole.set(title="Each class against the rest", xlim=(-0.01, 1), ylim=(0, 1.01))
+    corner.set(title="The same, upper left corner", xlim=(-0.002, 0.2), ylim=(0.8, 1.002))
+    for axes in (whole, corner):
+        axes.set(xlabel="1 - specificity", ylabel="sensitivity")
+        axes.grid(alpha=0.3)
+        axes.legend(loc="lower right")
+    corner.get_legend().remove()
     figure.savefig(path, dpi=_DPI)
 
 
@@ -111,7 +111,7 @@ def draw_robustness(robustness: Robustness, path: Path) -> None:
         (robustness.clean_accuracy, "unchanged", "-"),
         (robustness.majority_share, "always the largest class", ":"),
     ):
-        axes.axvline(100 * share, color="black", linestyle=style, label=name)
+        axes.axvline(100 * share, color="black", linestyle=style, label=name, zorder=0)
     axes.set(title=f"Accuracy on {robustness.scans} scans, changed", xlabel="%", xlim=(0, 108))
     axes.grid(axis="x", alpha=0.3)
     figure.legend(loc="outside lower center", ncols=3)
@@ -124,4 +124,5 @@ def _draw_bars(axes: Axes, conditions: list[Condition], colour: str, label: str)
         bars = axes.barh(
             names, [100 * c.accuracy for c in conditions], color=colour, label=label, height=0.7
         )
-        axes.bar_label(bars, fmt="%.1f", padding=3)
+        plain = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+        axes.bar_label(bars, fmt="%.1f", padding=3, bbox=plain)

@@ -1,12 +1,17 @@
 """The figures of an evaluation: how right, how well calibrated, how sure."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from brain_tumor.training.abstention import accuracy_at_coverage, risk_coverage
+from brain_tumor.training.abstention import (
+    accuracy_at_coverage,
+    most_confident_first,
+    risk_coverage,
+)
 from brain_tumor.training.bootstrap import (
     Estimate,
     Weights,
@@ -88,6 +93,7 @@ def compute_figures(evaluation: Evaluation) -> Figures:
     classes = class_figures(evaluation, drawn.shares)
     aucs = [figures.roc_auc for figures in classes.values() if figures.roc_auc is not None]
     at_80, at_60 = (accuracy_at_coverage(correct, confidence, share)[0] for share in (0.8, 0.6))
+    surest = most_confident_first(correct, confidence)[: math.ceil(0.8 * len(evaluation))]
     ece = calibration_error(correct, confidence)[0]
     brier, log_loss = _proper_scores(evaluation)
     confident = confidence >= evaluation.threshold
@@ -103,7 +109,9 @@ def compute_figures(evaluation: Evaluation) -> Figures:
         ece=estimate(float(ece), drawn.ece, count),
         brier=brier,
         log_loss=log_loss,
-        accuracy_at_80=estimate_share(float(at_80), drawn.accuracy_at_80, count),
+        accuracy_at_80=estimate_share(
+            float(at_80), drawn.accuracy_at_80, group_count(groups[surest])
+        ),
         accuracy_at_60=float(at_60),
         aurc=float(risk_coverage(correct, confidence)[1].mean()),
         confident_share=float(confident.mean()),
