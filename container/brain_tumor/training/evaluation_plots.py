@@ -68,8 +68,10 @@ def draw_roc_curves(evaluation: Evaluation, path: Path) -> None:
     for axes in (whole, corner):
         axes.set(xlabel="1 - specificity", ylabel="sensitivity")
         axes.grid(alpha=0.3)
-        axes.legend(loc="lower right")
-    corner.get_legend().remove()
+    whole.legend(loc="lower right")
+    if corner.get_legend():
+        # scikit-learn's own; the one on the left is enough.
+        corner.get_legend().remove()
     figure.savefig(path, dpi=_DPI)
 
 

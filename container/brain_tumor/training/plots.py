@@ -47,12 +47,13 @@ def draw_confusion_matrix(evaluation: Evaluation, path: Path) -> None:
     for (row, column), count in _cells(matrix.tolist()):
         colour = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, str(count), ha="center", va="center", color=colour)
-    axes.set_title(_confusion_title(evaluation), fontsize="medium")
+    axes.set_title(confusion_title(evaluation), fontsize="medium")
     axes.tick_params(axis="x", rotation=30)
     figure.savefig(path, dpi=_DPI)
 
 
-def _confusion_title(evaluation: Evaluation) -> str:
+def confusion_title(evaluation: Evaluation) -> str:
+    """Say how many scans are right, and with a leak how many of those that do not leak."""
     title = (
         f"{evaluation.channel}: {100 * evaluation.accuracy:.1f} % of {len(evaluation)} scans right"
     )
