@@ -15,7 +15,7 @@ RIGHT = np.array([True, True, False, True, False])
 SURE = np.array([0.9, 0.8, 0.7, 0.6, 0.5])
 
 
-def _answers(confidence: NDArray[np.float64]) -> NDArray[np.float32]:
+def _answers(confidence: NDArray[np.floating]) -> NDArray[np.float32]:
     return np.column_stack([confidence, 1 - confidence]).astype(np.float32)
 
 

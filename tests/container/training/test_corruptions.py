@@ -45,7 +45,8 @@ def test_shape_and_type_stay_and_the_scan_changes(name: str, size: int) -> None:
     scans = _scans(size)
     before = scans.copy()
     changed = EVERY[name](scans)
-    assert (changed.shape, changed.dtype) == (scans.shape, np.uint8)
+    assert changed.shape == scans.shape
+    assert changed.dtype == np.uint8
     np.testing.assert_array_equal(scans, before)
     assert (changed != scans).mean() > 0.003
     np.testing.assert_array_equal(EVERY[name](scans), changed)

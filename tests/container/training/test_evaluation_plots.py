@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from brain_tumor.training.bootstrap import Estimate
@@ -22,7 +23,7 @@ from tests.evaluations import drawn_evaluation, evaluation_of, mask
 DRAWINGS = [draw_reliability, draw_risk_coverage, draw_roc_curves, draw_confusion_matrix]
 
 
-def _pixels(path: Path) -> np.ndarray:  # type: ignore[type-arg]
+def _pixels(path: Path) -> NDArray[np.uint8]:
     with Image.open(path) as picture:
         return np.asarray(picture.convert("RGB"))
 

@@ -1,9 +1,12 @@
 """training.robustness: accuracy under changed scans, and the shortcut audit."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from brain_tumor.artifact import PredictFn
 from brain_tumor.training.corruptions import BLANKED, CORRUPTIONS, POSES
 from brain_tumor.training.robustness import (
     MOST_SCANS,
@@ -29,7 +32,7 @@ def _by_border(scans: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.column_stack([~bright, bright]).astype(np.float32)
 
 
-def _measured(predict: object, **changes: object) -> tuple[Robustness, dict[str, Condition]]:
+def _measured(predict: PredictFn, **changes: Any) -> tuple[Robustness, dict[str, Condition]]:
     labels = [DARK] * 30 + [BRIGHT] * 10
     pixels = np.repeat(np.array([60, 150], np.uint8), [30, 10])[:, None, None]
     evaluation = evaluation_of(
@@ -39,7 +42,7 @@ def _measured(predict: object, **changes: object) -> tuple[Robustness, dict[str,
         pixels=np.broadcast_to(pixels, (40, 32, 32)).copy(),
         **changes,
     )
-    found = measure_robustness(predict, evaluation, lambda: False)  # type: ignore[arg-type]
+    found = measure_robustness(predict, evaluation, lambda: False)
     return found, {condition.name: condition for condition in found.conditions}
 
 
