@@ -52,6 +52,8 @@ class Evaluation:
     """(n,) something of its group was trained or validated on; None: not known."""
     threshold: float = 0.0
     """A scan whose highest probability is below it is answered `uncertain`."""
+    validated_on: bool = False
+    """The scans also chose the epoch, the temperature and the threshold: figures are too high."""
 
     def __len__(self) -> int:
         return len(self.labels)

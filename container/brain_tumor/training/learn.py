@@ -95,7 +95,13 @@ def evaluate(servable: Servable, channels: Channels, threshold: float) -> Evalua
     predict = artifact.as_predict(servable.serving_default)
     evaluation = evaluate_table(predict, table, channels.class_names, channel)
     leaks, resembles = overlap(table, seen)
-    return replace(evaluation, leaks=leaks, resembles=resembles, threshold=threshold)
+    return replace(
+        evaluation,
+        leaks=leaks,
+        resembles=resembles,
+        threshold=threshold,
+        validated_on=channels.test is None,
+    )
 
 
 def stress(

@@ -63,6 +63,7 @@ def model_quality(findings: Findings) -> dict[str, Any]:
     evaluation = findings.evaluation
     return {
         "dataset": {"item_count": len(evaluation), "channel": evaluation.channel},
+        "validated_on": evaluation.validated_on,
         "multiclass_classification_metrics": _multiclass_metrics(evaluation, findings.everything),
         "intervals": {
             "method": bootstrap.METHOD,

@@ -89,6 +89,7 @@ def test_the_saved_functions_are_evaluated_on_test_with_calibrated_probabilities
     assert learnt.channels.test is not None
     assert (evaluation.channel, evaluation.files) == ("test", learnt.channels.test.files)
     assert (evaluation.accuracy, evaluation.threshold) == (1.0, 0.75)
+    assert not evaluation.validated_on
     assert evaluation.leak_free() is evaluation
     # Twelve scans of validation, all right: no more can be promised than 13 of 14.
     assert np.mean(evaluation.probabilities.max(axis=1)) == pytest.approx(13 / 14, abs=0.05)
@@ -101,6 +102,7 @@ def test_without_a_test_channel_val_is_evaluated_and_the_log_says_so(
     evaluation = learn.evaluate(servable, replace(learnt.channels, test=None), 0.0)
     assert (evaluation.channel, len(evaluation.files)) == ("val", 12)
     assert evaluation.leak_free() is evaluation
+    assert evaluation.validated_on
     (warning,) = [record for record in caplog.records if record.name == learn.__name__]
     assert "No test channel: figures are on val" in warning.getMessage()
 
