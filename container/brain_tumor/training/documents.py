@@ -122,8 +122,8 @@ def _content(findings: Findings) -> dict[str, Any]:
         "evaluation": evaluation,
         "info": findings.info,
         "headline": findings.headline,
-        "headline_sentence": headline_sentence(findings),
-        "leak_sentence": leak_sentence(evaluation),
+        "headline_sentence": _unbroken(headline_sentence(findings)),
+        "leak_sentence": _unbroken(leak_sentence(evaluation)),
         "majority": float(matrix.sum(axis=1).max() / matrix.sum()),
         "sets": list(findings.figures),
         "set_names": SET_NAMES,
@@ -141,6 +141,11 @@ def _content(findings: Findings) -> dict[str, Any]:
         "cautions": [*GENERAL, *([IMAGENET] if pretrained else [])],
         "public_cautions": PUBLIC_DATA,
     }
+
+
+def _unbroken(text: str) -> str:
+    """Keep a line from breaking between a number and its sign."""
+    return text.replace(" %", f"{_NO_BREAK}%")
 
 
 def _decimals_with_interval(estimate: Estimate) -> str:
@@ -167,8 +172,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        # A line never breaks between a number and its sign.
-        "percent": lambda share: percent(share).replace(" ", _NO_BREAK),
+        "percent": lambda share: _unbroken(percent(share)),
         "whole_percent": lambda share: f"{100 * share:.0f}{_NO_BREAK}%",
         "interval": with_interval,
         "decimals": decimals,

@@ -14,6 +14,7 @@ from brain_tumor.training.evaluation import Evaluation
 from brain_tumor.training.robustness import Condition, Robustness
 
 _DPI = 120
+_GOOD_AREA = 0.95
 _COLOURS = {"corruption": "tab:blue", "pose": "tab:green", "shortcut": "tab:orange"}
 _KINDS = {
     "corruption": "artefact: should hardly fall",
@@ -51,27 +52,34 @@ def draw_reliability(evaluation: Evaluation, path: Path) -> None:
 
 
 def draw_roc_curves(evaluation: Evaluation, path: Path) -> None:
-    """Draw a ROC curve for each class against the rest, of classes that the scans allow it for."""
-    figure = Figure(figsize=(10, 4.8), layout="constrained")
-    whole, corner = figure.subplots(1, 2)
+    """Draw a ROC curve for each class against the rest, of classes that the scans allow it for.
+
+    Curves of good models crowd in the upper left corner; it is then drawn once more, enlarged.
+    """
+    curves, areas = [], []
     for number, name in enumerate(evaluation.class_names):
         mine = evaluation.labels == number
         if mine.any() and not mine.all():
             score = evaluation.probabilities[:, number]
-            label = f"{name}, area {roc_auc_score(mine, score):.3f}"
-            for axes in (whole, corner):
-                x, y, _ = roc_curve(mine, score)
-                RocCurveDisplay(fpr=x, tpr=y, name=label).plot(ax=axes)
+            x, y, _ = roc_curve(mine, score)
+            areas.append(roc_auc_score(mine, score))
+            curves.append(RocCurveDisplay(fpr=x, tpr=y, name=f"{name}, area {areas[-1]:.3f}"))
+    crowded = max(areas, default=0) > _GOOD_AREA
+    figure = Figure(figsize=(10 if crowded else 5.2, 4.8), layout="constrained")
+    whole, *corners = figure.subplots(1, 2 if crowded else 1, squeeze=False)[0]
+    for axes in (whole, *corners):
+        for curve in curves:
+            curve.plot(ax=axes)
+        axes.grid(alpha=0.3)
     whole.plot([0, 1], [0, 1], color="grey", linestyle=":", label="guessing")
     whole.set(title="Each class against the rest", xlim=(-0.01, 1), ylim=(0, 1.01))
-    corner.set(title="The same, upper left corner", xlim=(-0.002, 0.2), ylim=(0.8, 1.002))
-    for axes in (whole, corner):
-        axes.set(xlabel="1 - specificity", ylabel="sensitivity")
-        axes.grid(alpha=0.3)
     whole.legend(loc="lower right")
-    if corner.get_legend():
+    for corner in corners:
+        corner.set(title="The same, upper left corner", xlim=(-0.002, 0.2), ylim=(0.8, 1.002))
         # scikit-learn's own; the one on the left is enough.
         corner.get_legend().remove()
+    for axes in (whole, *corners):
+        axes.set(xlabel="1 - specificity", ylabel="sensitivity")
     figure.savefig(path, dpi=_DPI)
 
 

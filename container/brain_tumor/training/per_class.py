@@ -159,7 +159,7 @@ def _predictive_value(
         return PredictiveValue(prevalence, None, None)
     value = predictive_value(sensitivity.value, specificity.value, prevalence)
     found, left = sensitivity.confidence_interval, specificity.confidence_interval
-    if found is None or left is None:
+    if value is None or found is None or left is None:
         return PredictiveValue(prevalence, value, None)
     return PredictiveValue(prevalence, value, predictive_value(found.lower, left.lower, prevalence))
 

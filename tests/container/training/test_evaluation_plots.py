@@ -64,6 +64,13 @@ def test_the_threshold_is_marked_in_the_risk_coverage_curve(tmp_path: Path) -> N
     assert red.sum() > 100
 
 
+def test_the_corner_of_the_roc_curves_is_enlarged_for_good_models_only(tmp_path: Path) -> None:
+    draw_roc_curves(evaluation_of([0, 1, 2], [0, 1, 2]), tmp_path / "good.png")
+    draw_roc_curves(evaluation_of([0, 1, 2], [1, 2, 0]), tmp_path / "poor.png")
+    good, poor = (_pixels(tmp_path / f"{name}.png").shape[1] for name in ("good", "poor"))
+    assert good > 1.5 * poor
+
+
 def test_every_condition_gets_a_bar_in_the_colour_of_its_kind(tmp_path: Path) -> None:
     conditions = [
         Condition(kind, f"{kind} {accuracy}", accuracy, Estimate(0.0, None, None))

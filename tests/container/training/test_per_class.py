@@ -81,6 +81,11 @@ def test_without_a_positive_answer_there_is_no_predictive_value() -> None:
     assert predictive_value(0.0, 1.0, 0.3) is None
 
 
+def test_a_class_that_is_never_answered_has_no_predictive_values() -> None:
+    meningioma = compute_figures(evaluation_of([0, 1, 2], [0, 0, 0])).classes["meningioma"]
+    assert [(v.value, v.pessimistic) for v in meningioma.predictive_values] == [(None, None)] * 2
+
+
 def test_predictive_values_are_given_at_1_and_30_percent_with_a_pessimistic_twin() -> None:
     glioma = compute_figures(TEN).classes["glioma"]
     rare, frequent = glioma.predictive_values
