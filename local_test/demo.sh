@@ -189,6 +189,7 @@ stop_server
 step "Done. The server is stopped; everything is in $workdir"
 cat <<END
   model            $ml/model  (SavedModel in 1/, class_names.json, model.json)
+  report to read   $ml/output/data/report.html, MODEL_CARD.md
   learning curves  $ml/output/data/learning_curves.png
   confusion matrix $ml/output/data/confusion_matrix.png
   test figures     $ml/output/data/evaluation.json, classification_report.txt, predictions.csv

@@ -39,14 +39,18 @@ def test_ping_is_503_while_loading_and_200_with_an_empty_body_once_ready(
             assert (reply.status, reply.body) == (200, b"")
 
 
-def test_a_jpeg_gets_label_probabilities_and_decision(server: Server, scans: list[bytes]) -> None:
+def test_a_jpeg_gets_label_probabilities_and_decision(
+    server: Server, scans: list[bytes], trained: Path
+) -> None:
     reply = server.request("POST", "/invocations", scans[0], JPEG)
     assert reply.status == 200
     (entry,) = json.loads(reply.body)["predictions"]
     assert list(entry["probabilities"]) == ["glioma", "meningioma", "notumor", "pituitary"]
     assert sum(entry["probabilities"].values()) == pytest.approx(1, abs=1e-5)
     assert entry["probability"] == entry["probabilities"][entry["label"]]
-    assert entry["decision"] == "confident"
+    threshold = json.loads((trained / "model/model.json").read_text())["thresholds"]["confident"]
+    sure = entry["probability"] >= threshold
+    assert entry["decision"] == ("confident" if sure else "uncertain")
 
 
 @pytest.mark.parametrize(

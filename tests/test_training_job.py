@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from brain_tumor.training.metrics import METRIC_DEFINITIONS
+from brain_tumor.training.metrics import LEAK_FREE_ACCURACY, METRIC_DEFINITIONS, TEST_ACCURACY
 from tests.jobs import BIN, make_ml_dir, run_train
 from tests.scans import jpeg, write_folder, write_zip
 
@@ -32,6 +32,8 @@ PROMISED = (
     "output/data/evaluation.json",
     "output/data/predictions.csv",
     "output/data/dataset_report.json",
+    "output/data/report.html",
+    "output/data/MODEL_CARD.md",
 )
 
 
@@ -72,8 +74,54 @@ def test_every_metric_definition_matches_the_log_of_a_real_job(trained: Path) ->
     log = (trained / "stdout.log").read_text()
     for definition in METRIC_DEFINITIONS:
         found = re.findall(definition["Regex"], log)
-        assert len(found) == (1 if definition["Name"] == "test_accuracy" else 3)
+        # Nothing leaks here: `prepare` split the scans.
+        times = {TEST_ACCURACY: 1, LEAK_FREE_ACCURACY: 0}.get(definition["Name"], 3)
+        assert len(found) == times
         assert all(np.isfinite(float(figure)) for figure in found)
+
+
+def test_the_threshold_for_uncertain_is_in_the_model_and_the_reports_say_no_leak(
+    trained: Path,
+) -> None:
+    info = json.loads((trained / "model" / "model.json").read_text())
+    quality = json.loads((trained / "output/data/evaluation.json").read_text())
+    assert 0.25 < info["thresholds"]["confident"] == quality["abstention"]["threshold"]
+    assert quality["leak"] == {"known": True, "picture_in_training": 0, "alike_in_training": 0}
+    assert info["metrics"]["leak_free_accuracy"] == info["metrics"]["accuracy"]
+    for name in ("report.html", "MODEL_CARD.md"):
+        assert "the figures are leak-free" in (trained / "output" / "data" / name).read_text()
+
+
+def test_a_job_whose_test_scans_were_trained_on_says_so_next_to_every_number(
+    tmp_path: Path, prepared: Path
+) -> None:
+    mixed = tmp_path / "test"
+    for name in ("Train.zip", "Test.zip"):
+        with zipfile.ZipFile(prepared / name) as archive:
+            archive.extractall(mixed)
+    ml_dir = make_ml_dir(
+        tmp_path / "ml",
+        {"train": prepared / "Train.zip", "val": prepared / "Val.zip", "test": mixed},
+        {"epochs": "1", "image-size": "32"},
+    )
+    job = run_train(ml_dir)
+    assert job.returncode == 0, job.stderr
+    data = ml_dir / "output" / "data"
+    quality = json.loads((data / "evaluation.json").read_text())
+    seen, count = quality["leak"]["picture_in_training"], quality["dataset"]["item_count"]
+    assert 0 < seen < count
+    assert quality["headline"]["scans"] == count - quality["leak"]["alike_in_training"]
+    free = quality["headline"]["accuracy"]["value"]
+    everything = quality["multiclass_classification_metrics"]["accuracy"]["value"]
+    assert f"{TEST_ACCURACY}={everything:.6g};" in job.stdout
+    assert f"{LEAK_FREE_ACCURACY}={free:.6g};" in job.stdout
+    sentence = f"LEAK: {seen} of the {count} scans of test show a picture that was trained on"
+    for text in (
+        job.stderr,
+        (data / "report.html").read_text(),
+        (data / "MODEL_CARD.md").read_text(),
+    ):
+        assert sentence in text
 
 
 def test_the_same_seed_gives_the_same_model(trained: Path, prepared: Path, tmp_path: Path) -> None:
@@ -201,6 +249,13 @@ def test_sigterm_ends_training_early_with_a_model_and_exit_code_0(
     history = json.loads((ml_dir / "output/data/training_history.json").read_text())
     assert history["ended"] == "asked to stop"
     assert (ml_dir / "model" / "model.json").is_file()
+    robustness = json.loads((ml_dir / "output/data/evaluation.json").read_text())["robustness"]
+    assert robustness["conditions"] == []
+    assert "asked to stop" in robustness["skipped"]
+    assert (
+        "Not measured: the job was asked to stop"
+        in (ml_dir / "output/data/report.html").read_text()
+    )
 
 
 def test_train_outside_of_the_image_names_the_folder_that_is_missing(tmp_path: Path) -> None:

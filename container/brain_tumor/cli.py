@@ -87,12 +87,15 @@ def serve() -> None:
 @click.argument("out_dir", type=click.Path(path_type=Path))
 def evaluate(model_dir: Path, source: Path, out_dir: Path) -> None:
     """Evaluate MODEL_DIR on all scans of SOURCE; write the reports to OUT_DIR."""
-    from brain_tumor.training.evaluation import evaluate_model
-    from brain_tumor.training.report import write_evaluation
+    from brain_tumor.training import evaluation, quality, report, robustness, summary
 
-    evaluation = evaluate_model(model_dir, source)
-    write_evaluation(evaluation, out_dir)
-    click.echo(f"accuracy {evaluation.accuracy:.4f} on {len(evaluation.labels)} scans; {out_dir}")
+    evaluated, info, model = evaluation.evaluate_model(model_dir, source)
+    stressed = robustness.measure_robustness(model, evaluated, lambda: False)
+    findings = quality.find(evaluated, info, stressed)
+    report.write_findings(findings, out_dir)
+    click.echo(summary.headline_sentence(findings))
+    click.echo(summary.leak_sentence(evaluated))
+    click.echo(f"The reports are in {out_dir}; report.html is the one to read.")
 
 
 @main.command()

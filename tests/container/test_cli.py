@@ -166,10 +166,22 @@ def test_evaluate_writes_the_reports_of_all_scans(model: Path, tmp_path: Path) -
     scans = write_folder(tmp_path / "scans", members)
     result = _run("evaluate", model, scans, tmp_path / "out")
     assert result.exit_code == 0, result.output
-    assert "on 6 scans" in result.output
+    assert "on 6 scans of scans." in result.output
+    assert "not known whether these scans" in result.output
     quality = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert quality["dataset"] == {"item_count": 6, "channel": "scans"}
-    assert (tmp_path / "out" / "predictions.csv").is_file()
+    assert not quality["leak"]["known"]
+    assert len(quality["robustness"]["conditions"]) > 8
+    for name in ("predictions.csv", "report.html", "MODEL_CARD.md"):
+        assert (tmp_path / "out" / name).is_file()
+
+
+def test_evaluate_resamples_copies_of_one_picture_together(model: Path, tmp_path: Path) -> None:
+    members = {f"{label}/{n}.png": png(0) for n, label in enumerate(CLASS_NAMES)}
+    scans = write_folder(tmp_path / "scans", {**members, "glioma/other.png": png(1)})
+    assert _run("evaluate", model, scans, tmp_path / "out").exit_code == 0
+    quality = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert (quality["dataset"]["item_count"], quality["intervals"]["groups"]) == (4, 2)
 
 
 def test_train_names_the_folder_that_is_missing(

@@ -4,6 +4,7 @@ import logging
 import math
 import platform
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -13,19 +14,29 @@ import tensorflow as tf
 
 import brain_tumor
 from brain_tumor import artifact
+from brain_tumor.training import abstention
 from brain_tumor.training.calibration import fit_temperature
 from brain_tumor.training.channels import Channels
-from brain_tumor.training.evaluation import Evaluation, evaluate_table, label_indices
+from brain_tumor.training.evaluation import Evaluation, evaluate_table, label_indices, overlap
 from brain_tumor.training.export import Servable
 from brain_tumor.training.fit import Trainer, fit, network_logits
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.metrics import Epoch, Fit
 from brain_tumor.training.network import build_network, set_pretrained_weights
 from brain_tumor.training.pipeline import evaluation_batches, training_batches
+from brain_tumor.training.robustness import Robustness, measure_robustness
 from brain_tumor.training.sampling import Sampler
 from brain_tumor.training.schedule import Schedule
 
-__all__ = ["Servable", "calibrate", "evaluate", "library_versions", "train_network"]
+__all__ = [
+    "Servable",
+    "calibrate",
+    "choose_threshold",
+    "evaluate",
+    "library_versions",
+    "stress",
+    "train_network",
+]
 
 log = logging.getLogger(__name__)
 
@@ -89,16 +100,39 @@ def calibrate(network: keras.Model, channels: Channels) -> float:
     return temperature
 
 
-def evaluate(servable: Servable, channels: Channels) -> Evaluation:
+def choose_threshold(servable: Servable, channels: Channels) -> float:
+    """Choose on the val channel below which probability an answer is `uncertain`."""
+    predict = artifact.as_predict(servable.serving_default)
+    probabilities = artifact.in_batches(predict, channels.val.pixels, _EVALUATION_BATCH)
+    threshold = abstention.choose_threshold(probabilities)
+    log.info("Below a probability of %.3f an answer is uncertain (chosen on val)", threshold)
+    return threshold
+
+
+def evaluate(servable: Servable, channels: Channels, threshold: float) -> Evaluation:
     """Predict the test channel, or val where there is none, as the saved model will."""
-    table, channel = channels.test, "test"
+    table, channel, seen = channels.test, "test", [channels.train, channels.val]
     if table is None:
-        table, channel = channels.val, "val"
+        table, channel, seen = channels.val, "val", [channels.train]
         log.warning("No test channel: figures are on val, which chose the epoch, so too high")
     predict = artifact.as_predict(servable.serving_default)
     evaluation = evaluate_table(predict, table, channels.class_names, channel)
-    log.info("Accuracy on %s: %.4f of %d scans", channel, evaluation.accuracy, len(table))
-    return evaluation
+    leaks, resembles = overlap(table, seen)
+    return replace(
+        evaluation,
+        leaks=leaks,
+        resembles=resembles,
+        threshold=threshold,
+        validated_on=channels.test is None,
+    )
+
+
+def stress(
+    servable: Servable, evaluation: Evaluation, stop_asked: Callable[[], bool]
+) -> Robustness:
+    """Measure the accuracy on changed scans, as the saved model will answer them."""
+    predict = artifact.as_predict(servable.serving_default)
+    return measure_robustness(predict, evaluation, stop_asked)
 
 
 def library_versions() -> dict[str, str]:

@@ -33,7 +33,14 @@ class Fit:
 TEST_ACCURACY = "test_accuracy"
 """Printed once, when the finished model has been evaluated on the test channel."""
 
-METRIC_NAMES = (*(field.name for field in fields(Epoch) if field.name != "epoch"), TEST_ACCURACY)
+LEAK_FREE_ACCURACY = "test_accuracy_leak_free"
+"""Printed beside it when test scans leak: on those that nothing in training resembles."""
+
+METRIC_NAMES = (
+    *(field.name for field in fields(Epoch) if field.name != "epoch"),
+    TEST_ACCURACY,
+    LEAK_FREE_ACCURACY,
+)
 """No name ends another, so that no definition matches another's figure."""
 
 METRIC_DEFINITIONS = [{"Name": name, "Regex": f"{name}=([-+0-9.eE]+);"} for name in METRIC_NAMES]

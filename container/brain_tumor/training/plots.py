@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import ConfusionMatrixDisplay
 
-from brain_tumor.training.evaluation import Evaluation
+from brain_tumor.training.evaluation import NOTHING_ALIKE, Evaluation
 from brain_tumor.training.metrics import Epoch
 
 _DPI = 120
@@ -47,12 +47,25 @@ def draw_confusion_matrix(evaluation: Evaluation, path: Path) -> None:
     for (row, column), count in _cells(matrix.tolist()):
         colour = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, str(count), ha="center", va="center", color=colour)
-    axes.set_title(
-        f"{evaluation.channel}: {100 * evaluation.accuracy:.1f} % of "
-        f"{len(evaluation.labels)} scans right"
-    )
+    axes.set_title(confusion_title(evaluation), fontsize="medium")
     axes.tick_params(axis="x", rotation=30)
     figure.savefig(path, dpi=_DPI)
+
+
+def confusion_title(evaluation: Evaluation) -> str:
+    """Say how many scans are right, and with a leak how many of those that do not leak."""
+    title = (
+        f"{evaluation.channel}: {100 * evaluation.accuracy:.1f} % of {len(evaluation)} scans right"
+    )
+    if not evaluation.leaky:
+        return title
+    name, part = evaluation.headline()
+    if name != NOTHING_ALIKE:
+        return f"{title},\nall like scans of training (LEAK)"
+    return (
+        f"{title} (LEAK);\n{100 * part.accuracy:.1f} % of the {len(part)} that nothing in training "
+        "resembles"
+    )
 
 
 def _draw_pair(

@@ -8,20 +8,31 @@ from typing import Any
 
 from sklearn import metrics
 
-from brain_tumor.training.evaluation import Evaluation, model_quality
+from brain_tumor.training.documents import write_model_card, write_page
+from brain_tumor.training.evaluation import Evaluation
+from brain_tumor.training.evaluation_plots import (
+    draw_reliability,
+    draw_risk_coverage,
+    draw_robustness,
+    draw_roc_curves,
+)
 from brain_tumor.training.metrics import Fit
 from brain_tumor.training.plots import draw_confusion_matrix, draw_learning_curves
+from brain_tumor.training.quality import Findings, model_quality
 
 
-def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
-    """Write the evaluation's JSON, text, CSV and picture into `folder`."""
+def write_findings(findings: Findings, folder: Path) -> None:
+    """Write the evaluation's JSON, text, CSV, pictures, page and model card into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    quality = json.dumps(model_quality(evaluation), indent=2) + "\n"
+    evaluation = findings.evaluation
+    quality = json.dumps(model_quality(findings), indent=2, allow_nan=False) + "\n"
     (folder / "evaluation.json").write_text(quality)
     _write_classification_report(evaluation, folder)
     _write_confusion_csv(evaluation, folder / "confusion_matrix.csv")
     _write_predictions(evaluation, folder / "predictions.csv")
-    draw_confusion_matrix(evaluation, folder / "confusion_matrix.png")
+    pictures = _draw_pictures(findings, folder)
+    write_page(findings, pictures, folder / "report.html")
+    write_model_card(findings, folder / "MODEL_CARD.md")
 
 
 def write_history(fitted: Fit, folder: Path) -> None:
@@ -33,6 +44,25 @@ def write_history(fitted: Fit, folder: Path) -> None:
     }
     (folder / "training_history.json").write_text(json.dumps(history, indent=2) + "\n")
     draw_learning_curves(fitted.epochs, fitted.best, folder / "learning_curves.png")
+
+
+def _draw_pictures(findings: Findings, folder: Path) -> dict[str, Path]:
+    """Draw what can be drawn, the curves of the headline's scans; name -> PNG file."""
+    _, part = findings.evaluation.headline()
+    names = ["confusion_matrix", "reliability", "risk_coverage"]
+    if len(set(part.labels.tolist())) > 1:
+        names.append("roc_curves")
+    if findings.robustness.conditions:
+        names.append("robustness")
+    pictures = {name: folder / f"{name}.png" for name in names}
+    draw_confusion_matrix(findings.evaluation, pictures["confusion_matrix"])
+    draw_reliability(part, pictures["reliability"])
+    draw_risk_coverage(part, pictures["risk_coverage"])
+    if "roc_curves" in pictures:
+        draw_roc_curves(part, pictures["roc_curves"])
+    if "robustness" in pictures:
+        draw_robustness(findings.robustness, pictures["robustness"])
+    return pictures
 
 
 def _write_classification_report(evaluation: Evaluation, folder: Path) -> None:

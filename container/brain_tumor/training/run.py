@@ -20,15 +20,14 @@ from brain_tumor.errors import BrainTumorError
 from brain_tumor.logs import configure_logging
 from brain_tumor.training.channels import Channels, read_channels
 from brain_tumor.training.hyperparameters import Hyperparameters, parse_hyperparameters
-from brain_tumor.training.metrics import TEST_ACCURACY
+from brain_tumor.training.metrics import LEAK_FREE_ACCURACY, TEST_ACCURACY
 
 if TYPE_CHECKING:
     from brain_tumor.training.evaluation import Evaluation
     from brain_tumor.training.metrics import Fit
+    from brain_tumor.training.quality import Findings
 
 log = logging.getLogger(__name__)
-
-_NO_ABSTENTION = 0.0
 
 
 @dataclass(frozen=True)
@@ -109,23 +108,39 @@ def train(job: Job, stop_asked: Callable[[], bool]) -> None:
     write_report(channels.report, job.output_dir, "training job")
 
     # --- Training, and a temperature fitted on validation ---
-    from brain_tumor.training import learn, report
+    from brain_tumor.training import learn, quality, report
 
     network, fitted = learn.train_network(channels, parameters, stop_asked)
     temperature = learn.calibrate(network, channels)
 
     # --- Evaluation: of the very functions that are saved below ---
     servable = learn.Servable(network, temperature, parameters.image_size)
-    evaluation = learn.evaluate(servable, channels)
+    threshold = learn.choose_threshold(servable, channels)
+    evaluation = learn.evaluate(servable, channels, threshold)
+    robustness = learn.stress(servable, evaluation, stop_asked)
+    info = _model_info(channels, parameters, temperature, fitted, evaluation)
 
     # --- Reports, then the artifact: a failure above leaves no model behind ---
-    report.write_evaluation(evaluation, job.output_dir)
+    findings = quality.find(evaluation, info, robustness)
+    report.write_findings(findings, job.output_dir)
     report.write_history(fitted, job.output_dir)
-    info = _model_info(channels, parameters, temperature, fitted, evaluation)
     artifact.save(job.model_dir, servable, info)
+    _announce(findings)
+    log.info("The model is in %s, the reports are in %s", job.model_dir, job.output_dir)
+
+
+def _announce(findings: "Findings") -> None:
+    """Say the result, a leak loudly, and print the metric lines that the platform matches."""
+    from brain_tumor.training.summary import headline_sentence, leak_sentence
+
+    evaluation = findings.evaluation
+    log.info("%s", headline_sentence(findings))
+    log.log(logging.WARNING if evaluation.leaky else logging.INFO, "%s", leak_sentence(evaluation))
     if evaluation.channel == "test":
         print(f"{TEST_ACCURACY}={evaluation.accuracy:.6g};", flush=True)
-    log.info("The model is in %s, the reports are in %s", job.model_dir, job.output_dir)
+        leak_free = evaluation.leak_free()
+        if evaluation.leaky and leak_free:
+            print(f"{LEAK_FREE_ACCURACY}={leak_free.accuracy:.6g};", flush=True)
 
 
 def _model_info(
@@ -137,17 +152,19 @@ def _model_info(
 ) -> artifact.ModelInfo:
     from brain_tumor.training.learn import library_versions
 
+    leak_free = evaluation.leak_free()
     return artifact.ModelInfo(
         class_names=channels.class_names,
         image_size=parameters.image_size,
         temperature=temperature,
-        thresholds={"confident": _NO_ABSTENTION},
+        thresholds={"confident": evaluation.threshold},
         versions=library_versions(),
         data={"fingerprint": channels.fingerprint(), "scans": channels.counts()},
         hyperparameters=parameters.model_dump(by_alias=True),
         metrics={
             "evaluated_on": evaluation.channel,
             "accuracy": evaluation.accuracy,
+            "leak_free_accuracy": leak_free.accuracy if leak_free else None,
             "best_epoch": asdict(fitted.best),
         },
     )

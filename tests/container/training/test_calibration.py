@@ -1,11 +1,12 @@
-"""training.calibration: temperature scaling."""
+"""training.calibration: temperature scaling, and the calibration error."""
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
+from sklearn.calibration import calibration_curve
 
-from brain_tumor.training.calibration import fit_temperature
+from brain_tumor.training.calibration import CALIBRATION_BINS, calibration_error, fit_temperature
 
 
 def _drawn(count: int, classes: int = 4) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
@@ -56,3 +57,40 @@ def test_scans_that_are_all_wrong_make_answers_unsure() -> None:
     labels = np.zeros(20, np.int32)
     logits = np.tile(np.array([0, 9, 0], np.float32), (20, 1))
     assert softmax(logits[0] / fit_temperature(logits, labels)).max() < 0.5
+
+
+def test_the_calibration_error_of_four_scans_is_that_counted_by_hand() -> None:
+    confidence = np.array([0.95, 0.99, 0.55, 0.70])
+    correct = np.array([True, False, True, False])
+    # Bins of 1/15: 0.95 and 0.99 share the last one (gap |1.94 - 1|), the others are alone.
+    by_hand = (0.94 + 0.45 + 0.70) / 4
+    assert calibration_error(correct, confidence).tolist() == [pytest.approx(by_hand)]
+
+
+def test_the_bins_are_scikit_learns() -> None:
+    random = np.random.default_rng(0)
+    # Borders of bins and certainty among them.
+    confidence = np.concatenate([random.random(300), np.linspace(0, 1, CALIBRATION_BINS + 1)])
+    correct = random.random(len(confidence)) < confidence**2
+    true, claimed = calibration_curve(correct, confidence, n_bins=CALIBRATION_BINS)
+    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
+    counts = np.bincount(np.searchsorted(edges[1:-1], confidence))
+    wanted = (counts[counts > 0] * np.abs(true - claimed)).sum() / len(confidence)
+    assert calibration_error(correct, confidence)[0] == pytest.approx(wanted)
+
+
+def test_answers_that_are_as_often_right_as_they_claim_have_hardly_any_error() -> None:
+    random = np.random.default_rng(0)
+    confidence = random.random(100_000)
+    assert calibration_error(random.random(100_000) < confidence, confidence)[0] < 0.01
+
+
+def test_a_weight_counts_a_scan_as_often_as_it_says() -> None:
+    random = np.random.default_rng(0)
+    confidence, correct = random.random(30), random.random(30) < 0.5
+    weights = random.integers(0, 4, (2, 30))
+    for row in weights:
+        repeated = calibration_error(np.repeat(correct, row), np.repeat(confidence, row))
+        np.testing.assert_allclose(
+            calibration_error(correct, confidence, row[np.newaxis].astype(np.float64)), repeated
+        )

@@ -13,7 +13,12 @@ import pytest
 from brain_tumor.training import learn
 from brain_tumor.training.channels import Channels, read_channels
 from brain_tumor.training.hyperparameters import Hyperparameters
-from brain_tumor.training.metrics import METRIC_DEFINITIONS, TEST_ACCURACY, Fit
+from brain_tumor.training.metrics import (
+    LEAK_FREE_ACCURACY,
+    METRIC_DEFINITIONS,
+    TEST_ACCURACY,
+    Fit,
+)
 from tests.scans import encode, noise, write_folder
 
 PARAMETERS = Hyperparameters(
@@ -70,7 +75,8 @@ def test_what_is_served_is_in_float32(learnt: Learnt) -> None:
 def test_every_epoch_prints_one_line_that_the_metric_definitions_match(learnt: Learnt) -> None:
     assert learnt.printed.splitlines() == [epoch.metric_line() for epoch in learnt.fitted.epochs]
     for definition in METRIC_DEFINITIONS:
-        wanted = 0 if definition["Name"] == TEST_ACCURACY else len(learnt.fitted.epochs)
+        at_the_end = definition["Name"] in (TEST_ACCURACY, LEAK_FREE_ACCURACY)
+        wanted = 0 if at_the_end else len(learnt.fitted.epochs)
         assert len(re.findall(definition["Regex"], learnt.printed)) == wanted
 
 
@@ -80,10 +86,12 @@ def test_the_saved_functions_are_evaluated_on_test_with_calibrated_probabilities
     temperature = learn.calibrate(learnt.network, learnt.channels)
     assert temperature > 0
     servable = learn.Servable(learnt.network, temperature, 32)
-    evaluation = learn.evaluate(servable, learnt.channels)
+    evaluation = learn.evaluate(servable, learnt.channels, 0.75)
     assert learnt.channels.test is not None
     assert (evaluation.channel, evaluation.files) == ("test", learnt.channels.test.files)
-    assert evaluation.accuracy == 1.0
+    assert (evaluation.accuracy, evaluation.threshold) == (1.0, 0.75)
+    assert not evaluation.validated_on
+    assert evaluation.leak_free() is evaluation
     # Twelve scans of validation, all right: no more can be promised than 13 of 14.
     assert np.mean(evaluation.probabilities.max(axis=1)) == pytest.approx(13 / 14, abs=0.05)
 
@@ -92,10 +100,44 @@ def test_without_a_test_channel_val_is_evaluated_and_the_log_says_so(
     learnt: Learnt, caplog: pytest.LogCaptureFixture
 ) -> None:
     servable = learn.Servable(learnt.network, 1.0, 32)
-    evaluation = learn.evaluate(servable, replace(learnt.channels, test=None))
+    evaluation = learn.evaluate(servable, replace(learnt.channels, test=None), 0.0)
     assert (evaluation.channel, len(evaluation.files)) == ("val", 12)
+    assert evaluation.leak_free() is evaluation
+    assert evaluation.validated_on
     (warning,) = [record for record in caplog.records if record.name == learn.__name__]
     assert "No test channel: figures are on val" in warning.getMessage()
+
+
+def test_a_picture_or_its_like_on_the_training_side_is_a_leak(learnt: Learnt) -> None:
+    channels = learnt.channels
+    assert channels.test is not None
+    pictures, groups = channels.test.pictures.copy(), channels.test.groups.copy()
+    pictures[0], groups[0] = channels.train.pictures[3], channels.train.groups[3]
+    groups[1] = channels.val.groups[2]
+    leaky = replace(channels, test=replace(channels.test, pictures=pictures, groups=groups))
+    evaluation = learn.evaluate(learn.Servable(learnt.network, 1.0, 32), leaky, 0.0)
+    assert evaluation.leaks is not None
+    assert evaluation.resembles is not None
+    assert evaluation.leaks.nonzero()[0].tolist() == [0]
+    assert evaluation.resembles.nonzero()[0].tolist() == [0, 1]
+
+
+def test_the_threshold_leaves_most_of_val_confident(learnt: Learnt) -> None:
+    servable = learn.Servable(learnt.network, 1.0, 32)
+    threshold = learn.choose_threshold(servable, learnt.channels)
+    on_val = learn.evaluate(servable, replace(learnt.channels, test=None), threshold)
+    assert 10 <= (on_val.confidence >= threshold).sum() <= 11
+
+
+def test_the_saved_functions_are_stressed(learnt: Learnt) -> None:
+    servable = learn.Servable(learnt.network, 1.0, 32)
+    evaluation = learn.evaluate(servable, learnt.channels, 0.0)
+    found = learn.stress(servable, evaluation, lambda: False)
+    assert (found.scans, found.clean_accuracy, found.skipped) == (10, 1.0, None)
+    by_name = {condition.name: condition.accuracy for condition in found.conditions}
+    # Brightness tells these scans apart, so that a black middle costs them something.
+    assert by_name["mirrored"] == 1.0
+    assert by_name["only the border left (outer 8 px)"] < 1.0
 
 
 def test_the_versions_name_what_a_model_depends_on() -> None:

@@ -8,30 +8,41 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from brain_tumor.training.evaluation import Evaluation, model_quality
+from brain_tumor.training.bootstrap import Estimate
 from brain_tumor.training.metrics import Epoch, Fit
-from brain_tumor.training.report import write_evaluation, write_history
+from brain_tumor.training.quality import model_quality
+from brain_tumor.training.report import write_findings, write_history
+from brain_tumor.training.robustness import Condition, Robustness
+from tests.evaluations import evaluation_of, findings_of
 
 NAMES = ["glioma", "no tumor, really"]
-EVALUATION = Evaluation(
+EVALUATION = evaluation_of(
+    [0, 1, 1],
+    [0, 1, 0],
     class_names=NAMES,
     files=["glioma/1.jpg", "a, b/2.jpg", "no/3.jpg"],
-    labels=np.array([0, 1, 1], np.int32),
     probabilities=np.array([[0.75, 0.25], [0.125, 0.875], [0.5001, 0.4999]], np.float32),
-    channel="test",
 )
+CONDITIONS = [Condition("corruption", "blurred", 0.5, Estimate(-0.1, None, None))]
+FINDINGS = findings_of(EVALUATION, robustness=Robustness(3, 2 / 3, 2 / 3, CONDITIONS))
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Give a folder that was made to hold the evaluation."""
-    write_evaluation(EVALUATION, tmp_path / "output" / "data")
+    write_findings(FINDINGS, tmp_path / "output" / "data")
     return tmp_path / "output" / "data"
 
 
 def test_every_promised_file_is_written(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {
+        "MODEL_CARD.md",
         "evaluation.json",
+        "report.html",
+        "reliability.png",
+        "risk_coverage.png",
+        "robustness.png",
+        "roc_curves.png",
         "classification_report.json",
         "classification_report.txt",
         "confusion_matrix.csv",
@@ -60,7 +71,7 @@ def test_the_confusion_matrix_is_written_with_names_on_both_sides(folder: Path) 
 
 def test_evaluation_json_is_the_model_quality_form(folder: Path) -> None:
     written = json.loads((folder / "evaluation.json").read_text())
-    assert written == model_quality(EVALUATION)
+    assert written == model_quality(FINDINGS)
 
 
 def test_both_classification_reports_are_scikit_learns(folder: Path) -> None:
@@ -82,9 +93,16 @@ def test_the_confusion_matrix_is_drawn(folder: Path) -> None:
     assert _colours(folder / "confusion_matrix.png") > 50
 
 
+def test_what_cannot_be_drawn_is_left_out(tmp_path: Path) -> None:
+    one_class = evaluation_of([0, 0], [0, 1], class_names=NAMES)
+    write_findings(findings_of(one_class), tmp_path)
+    pictures = {path.stem for path in tmp_path.glob("*.png")}
+    assert pictures == {"confusion_matrix", "reliability", "risk_coverage"}
+
+
 def test_a_report_can_be_written_over_a_former_one(folder: Path) -> None:
     before = {path.name: path.read_bytes() for path in folder.glob("*.[jct]*")}
-    write_evaluation(EVALUATION, folder)
+    write_findings(FINDINGS, folder)
     assert {path.name: path.read_bytes() for path in folder.glob("*.[jct]*")} == before
 
 
