@@ -8,20 +8,38 @@ import keras
 import numpy as np
 import PIL
 import tensorflow as tf
+from numpy.typing import NDArray
 
 import brain_tumor
 from brain_tumor import artifact
+from brain_tumor.data.scans import ScanTable
 from brain_tumor.training.calibration import fit_temperature
 from brain_tumor.training.channels import Channels
-from brain_tumor.training.evaluation import Evaluation, evaluate_table, label_indices
+from brain_tumor.training.evaluation import (
+    Evaluation,
+    ForeignFigures,
+    evaluate_table,
+    label_indices,
+)
 from brain_tumor.training.export import Servable
 from brain_tumor.training.fit import Trainer, fit, network_logits
+from brain_tumor.training.foreign.detector import Detector
+from brain_tumor.training.foreign.detector import fit_detector as fit_on_pixels
+from brain_tumor.training.foreign.figures import foreign_figures
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.metrics import Epoch, Fit
 from brain_tumor.training.network import build_network
 from brain_tumor.training.pipeline import evaluation_batches, training_batches
 
-__all__ = ["Servable", "calibrate", "evaluate", "library_versions", "train_network"]
+__all__ = [
+    "Servable",
+    "calibrate",
+    "evaluate",
+    "evaluate_foreign",
+    "fit_detector",
+    "library_versions",
+    "train_network",
+]
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +84,29 @@ def calibrate(network: keras.Model, channels: Channels) -> float:
     return temperature
 
 
+def fit_detector(network: keras.Model, channels: Channels, parameters: Hyperparameters) -> Detector:
+    """Fit the detector of foreign pictures on the train channel, its threshold on val."""
+    train, val = _one_of_each_group(channels.train), _one_of_each_group(channels.val)
+    return fit_on_pixels(network, train, val, parameters.seed)
+
+
+def evaluate_foreign(
+    servable: Servable, threshold: float, channels: Channels, parameters: Hyperparameters
+) -> ForeignFigures:
+    """Measure the detector on the test channel's scans, or on val's where there is none."""
+    table = channels.val if channels.test is None else channels.test
+    scores = artifact.as_scores(servable.serving_scores)
+    # The two seeds before this one drew the pictures that the detector was fitted on.
+    figures = foreign_figures(scores, threshold, table.pixels, parameters.seed + 2)
+    log.info(
+        "Foreign pictures: AUROC %.4f; %.1f %% of %d scans are refused",
+        figures.auroc,
+        100 * figures.false_alarms,
+        figures.scans,
+    )
+    return figures
+
+
 def evaluate(servable: Servable, channels: Channels) -> Evaluation:
     """Predict the test channel, or val where there is none, as the saved model will."""
     table, channel = channels.test, "test"
@@ -88,6 +129,11 @@ def library_versions() -> dict[str, str]:
         "numpy": np.__version__,
         "pillow": PIL.__version__,
     }
+
+
+def _one_of_each_group(table: ScanTable) -> NDArray[np.uint8]:
+    _, rows = np.unique(table.groups, return_index=True)
+    return table.pixels[rows]
 
 
 def _validation(channels: Channels) -> tf.data.Dataset:

@@ -23,7 +23,7 @@ from brain_tumor.training.hyperparameters import Hyperparameters, parse_hyperpar
 from brain_tumor.training.metrics import TEST_ACCURACY
 
 if TYPE_CHECKING:
-    from brain_tumor.training.evaluation import Evaluation
+    from brain_tumor.training.evaluation import Evaluation, ForeignFigures
     from brain_tumor.training.metrics import Fit
 
 log = logging.getLogger(__name__)
@@ -114,14 +114,19 @@ def train(job: Job, stop_asked: Callable[[], bool]) -> None:
     network, fitted = learn.train_network(channels, parameters, stop_asked)
     temperature = learn.calibrate(network, channels)
 
+    # --- What is no brain MRI ---
+    detector = learn.fit_detector(network, channels, parameters)
+
     # --- Evaluation: of the very functions that are saved below ---
-    servable = learn.Servable(network, temperature, parameters.image_size)
+    servable = learn.Servable(network, temperature, parameters.image_size, detector)
     evaluation = learn.evaluate(servable, channels)
+    foreign = learn.evaluate_foreign(servable, detector.threshold, channels, parameters)
 
     # --- Reports, then the artifact: a failure above leaves no model behind ---
     report.write_evaluation(evaluation, job.output_dir)
     report.write_history(fitted, job.output_dir)
-    info = _model_info(channels, parameters, temperature, fitted, evaluation)
+    thresholds = {"confident": _NO_ABSTENTION, "foreign": detector.threshold}
+    info = _model_info(channels, parameters, temperature, thresholds, fitted, evaluation, foreign)
     artifact.save(job.model_dir, servable, info)
     if evaluation.channel == "test":
         print(f"{TEST_ACCURACY}={evaluation.accuracy:.6g};", flush=True)
@@ -132,8 +137,10 @@ def _model_info(
     channels: Channels,
     parameters: Hyperparameters,
     temperature: float,
+    thresholds: dict[str, float],
     fitted: "Fit",
     evaluation: "Evaluation",
+    foreign: "ForeignFigures",
 ) -> artifact.ModelInfo:
     from brain_tumor.training.learn import library_versions
 
@@ -141,7 +148,7 @@ def _model_info(
         class_names=channels.class_names,
         image_size=parameters.image_size,
         temperature=temperature,
-        thresholds={"confident": _NO_ABSTENTION},
+        thresholds=thresholds,
         versions=library_versions(),
         data={"fingerprint": channels.fingerprint(), "scans": channels.counts()},
         hyperparameters=parameters.model_dump(by_alias=True),
@@ -149,5 +156,6 @@ def _model_info(
             "evaluated_on": evaluation.channel,
             "accuracy": evaluation.accuracy,
             "best_epoch": asdict(fitted.best),
+            "foreign": asdict(foreign),
         },
     )

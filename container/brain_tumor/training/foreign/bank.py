@@ -87,7 +87,8 @@ def _draw(kind: str, random: np.random.Generator, scans: NDArray[np.uint8]) -> P
         return DRAWN[kind](random)
     scan = scans[random.integers(len(scans))]
     if kind == "negative of a scan":
-        return 255 - scan
+        negative: Pixels = 255 - scan
+        return negative
     side = len(scan)
     if kind == "close-up of a scan":
         part = int(side * random.uniform(0.15, 0.28))

@@ -78,7 +78,8 @@ def cloud(random: np.random.Generator, exponent: float, size: int = CANVAS) -> N
     spectrum = np.fft.rfft2(random.normal(size=(size, size))) / frequency**exponent
     spectrum[0, 0] = 0
     field: NDArray[np.float64] = np.fft.irfft2(spectrum, s=(size, size))
-    return field / field.std()
+    field /= field.std()
+    return field
 
 
 def tissue(image: Image.Image, random: np.random.Generator, blur: float = 1.0) -> Pixels:
@@ -90,7 +91,8 @@ def tissue(image: Image.Image, random: np.random.Generator, blur: float = 1.0) -
 
 def to_pixels(values: NDArray[np.float64]) -> Pixels:
     """Round to uint8, values outside 0-255 cut off."""
-    return np.rint(values.clip(0, 255)).astype(np.uint8)
+    pixels: Pixels = np.rint(values.clip(0, 255)).astype(np.uint8)
+    return pixels
 
 
 def vary(pixels: Pixels, random: np.random.Generator) -> Pixels:
