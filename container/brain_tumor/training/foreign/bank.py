@@ -60,6 +60,11 @@ class Bank:
     """Of each row."""
 
 
+def pictures_of_each(scans: int) -> int:
+    """Say how many pictures of each kind to draw beside so many scans: 6 to 20."""
+    return min(20, max(6, scans // 30))
+
+
 def draw_bank(
     kinds: Sequence[str], each: int, size: int, seed: int, scans: NDArray[np.uint8]
 ) -> Bank:

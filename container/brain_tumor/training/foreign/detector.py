@@ -18,7 +18,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from brain_tumor.training.foreign.bank import DRAWN, SPOILT, UNSEEN, draw_bank
+from brain_tumor.training.foreign.bank import DRAWN, SPOILT, UNSEEN, draw_bank, pictures_of_each
 from brain_tumor.training.foreign.sketch import vary
 
 log = logging.getLogger(__name__)
@@ -27,12 +27,13 @@ Floats = NDArray[np.float32]
 
 _BATCH = 32
 _SCANS, _VALIDATION_SCANS = 800, 300
-_EACH, _EACH_FOR_THRESHOLD = 20, 5
 _AXES = 100
 _FARTHEST = 6.0
 _TINY = 1e-6
 _ALLOWED = 0.995
 _MARGIN = 0.1
+# Of fewer scans, the 99.5th percentile is no more than their largest score.
+_FEW, _MARGIN_OF_FEW = 200, 0.5
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def fit_detector(
 
     The threshold is the 99.5th percentile of the scores of the val scans and of a varied copy of
     each. Where drawn pictures of another seed begin above it (their 5th percentile), it moves up
-    by a tenth of the gap.
+    by a tenth of the gap, and by half of it when val holds fewer than 200 scans.
 
     Args:
         network: as for `watch`.
@@ -149,18 +150,19 @@ def fit_detector(
     size, watched = train.shape[1], watch(network)
     train, val = _some(train, _SCANS, random), _some(val, _VALIDATION_SCANS, random)
     kinds = [kind for kind in (*DRAWN, *SPOILT) if kind not in UNSEEN]
-    bank = draw_bank(kinds, _EACH, size, seed, train)
+    bank = draw_bank(kinds, pictures_of_each(len(train)), size, seed, train)
     # Varied as the drawn pictures are: else a rotated or a dim scan would look drawn.
     scans = _statistics(watched, np.concatenate([train, _varied(train[::2], random)]))
     held_back = _statistics(watched, np.concatenate([val, _varied(val, random)]))
     detector = _fit(scans, _statistics(watched, bank.pixels), held_back)
-    others = draw_bank(kinds, _EACH_FOR_THRESHOLD, size, seed + 1, val)
+    others = draw_bank(kinds, pictures_of_each(len(val)) // 2, size, seed + 1, val)
     known, drawn = (
         np.asarray(detector.score(values))
         for values in (held_back, _statistics(watched, others.pixels))
     )
     highest, lowest = float(np.quantile(known, _ALLOWED)), float(np.quantile(drawn, 1 - 0.95))
-    threshold = highest + _MARGIN * max(0.0, lowest - highest)
+    margin = _MARGIN if len(val) >= _FEW else _MARGIN_OF_FEW
+    threshold = highest + margin * max(0.0, lowest - highest)
     log.info("Foreign pictures: refused above %.2f (scans %.2f, drawn %.2f)",
              threshold, highest, lowest)  # fmt: skip
     return Detector(**{**vars(detector), "threshold": threshold})

@@ -6,16 +6,15 @@ from sklearn.metrics import roc_auc_score
 
 from brain_tumor import artifact
 from brain_tumor.training.evaluation import ForeignFigures
-from brain_tumor.training.foreign.bank import DRAWN, SPOILT, draw_bank
+from brain_tumor.training.foreign.bank import DRAWN, SPOILT, draw_bank, pictures_of_each
 
-_EACH = 10
 _BATCH = 64
 
 
 def foreign_figures(
     scores: artifact.ScoresFn, threshold: float, scans: NDArray[np.uint8], seed: int
 ) -> ForeignFigures:
-    """Score scans and 10 pictures of every kind.
+    """Score scans and 6 to 20 pictures of every kind, more beside more scans.
 
     The kinds in `bank.UNSEEN` are among them: no detector was fitted on those.
 
@@ -25,7 +24,8 @@ def foreign_figures(
         scans: (n, size, size) scans that took no part in fitting.
         seed: of the pictures; another one than that of fitting.
     """
-    bank = draw_bank([*DRAWN, *SPOILT], _EACH, scans.shape[1], seed, scans)
+    each = pictures_of_each(len(scans))
+    bank = draw_bank([*DRAWN, *SPOILT], each, scans.shape[1], seed, scans)
 
     def foreign(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         return scores(pixels).foreign
