@@ -97,6 +97,18 @@ def test_without_a_test_channel_val_is_evaluated_and_the_log_says_so(
     assert "No test channel: figures are on val" in warning.getMessage()
 
 
+def test_the_detector_is_fitted_on_train_and_its_figures_are_of_test(learnt: Learnt) -> None:
+    detector = learn.fit_detector(learnt.network, learnt.channels, PARAMETERS)
+    servable = learn.Servable(learnt.network, 1.0, 32, detector)
+    figures = learn.evaluate_foreign(servable, detector.threshold, learnt.channels, PARAMETERS)
+    assert figures.scans == 10
+    # The scans are noise of a narrow range: not all drawn noise can be told from them.
+    assert figures.false_alarms <= 0.1
+    assert figures.auroc > 0.95
+    without_test = replace(learnt.channels, test=None)
+    assert learn.evaluate_foreign(servable, 0.0, without_test, PARAMETERS).scans == 12
+
+
 def test_the_versions_name_what_a_model_depends_on() -> None:
     versions = learn.library_versions()
     assert set(versions) == {"brain_tumor", "python", "tensorflow", "keras", "numpy", "pillow"}

@@ -100,10 +100,11 @@ def watch(network: keras.Model) -> keras.Model:
     """Let a network give, beside its logits, the feature maps that the detector reads.
 
     One map per resolution: the last of those with the fewest channels, which in networks of
-    inverted residuals is a block's output.
+    inverted residuals is a block's output. Of a backbone that is one layer of the network, as those
+    of keras.applications are, only the map that the layer `features` pools.
 
     Args:
-        network: (n, size, size, 1) -> logits, a functional Keras model that is not nested.
+        network: (n, size, size, 1) -> logits, a functional Keras model.
 
     Returns:
         A model of the same layers: images -> [logits, map, ...], maps (n, height, width, channels).
@@ -111,14 +112,16 @@ def watch(network: keras.Model) -> keras.Model:
     chosen: dict[int, keras.KerasTensor] = {}
     for layer in network.layers:
         output = layer.output
-        if not isinstance(output, keras.KerasTensor) or len(output.shape) != 4:
+        nested = isinstance(layer, keras.Model)
+        if nested or not isinstance(output, keras.KerasTensor) or len(output.shape) != 4:
             continue
         height, channels = output.shape[1], output.shape[3]
         if 1 < height < network.input_shape[1]:
             narrowest = chosen.get(height)
             if narrowest is None or channels <= narrowest.shape[3]:
                 chosen[height] = output
-    return keras.Model(network.input, [network.output, *chosen.values()])
+    maps = list(chosen.values()) or [network.get_layer("features").input]
+    return keras.Model(network.input, [network.output, *maps])
 
 
 def statistics(maps: Sequence[tf.Tensor]) -> tf.Tensor:

@@ -143,6 +143,19 @@ def test_one_map_of_each_resolution_is_watched(fitted: Fitted) -> None:
     assert [values.shape[1] for values in maps] == [32, 16, 8, 4, 2]
 
 
+def test_of_a_backbone_that_is_one_layer_the_pooled_map_is_watched() -> None:
+    inside = keras.Input((SIZE, SIZE, 1))
+    convolution = keras.layers.Conv2D(8, 3, 4, padding="same")
+    backbone = keras.Model(inside, convolution(inside), name="backbone")
+    images = keras.Input((SIZE, SIZE, 1))
+    pooled = keras.layers.GlobalAveragePooling2D(name="features")(backbone(images))
+    network = keras.Model(images, keras.layers.Dense(4)(pooled))
+    pixels = np.stack([noise(seed)[:SIZE, :SIZE] for seed in range(3)])[..., np.newaxis]
+    logits, seen = watch(network)(pixels)
+    np.testing.assert_allclose(logits, network(pixels), rtol=1e-5)
+    np.testing.assert_allclose(seen, convolution(pixels), rtol=1e-4, atol=1e-4)
+
+
 def test_a_handful_of_scans_is_enough_to_fit_on(fitted: Fitted) -> None:
     detector = fit_detector(fitted.network, fitted.train[:3], fitted.val[:1], seed=0)
     assert np.isfinite(detector.threshold)
