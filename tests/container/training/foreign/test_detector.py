@@ -150,7 +150,8 @@ def test_of_a_backbone_that_is_one_layer_the_pooled_map_is_watched() -> None:
     images = keras.Input((SIZE, SIZE, 1))
     pooled = keras.layers.GlobalAveragePooling2D(name="features")(backbone(images))
     network = keras.Model(images, keras.layers.Dense(4)(pooled))
-    pixels = np.stack([noise(seed)[:SIZE, :SIZE] for seed in range(3)])[..., np.newaxis]
+    scans = np.stack([noise(seed)[:SIZE, :SIZE] for seed in range(3)])
+    pixels = scans[..., np.newaxis].astype(np.float32)
     logits, seen = watch(network)(pixels)
     np.testing.assert_allclose(logits, network(pixels), rtol=1e-5)
     np.testing.assert_allclose(seen, convolution(pixels), rtol=1e-4, atol=1e-4)
