@@ -3,7 +3,8 @@
 import keras
 import tensorflow as tf
 
-from brain_tumor.training.foreign.detector import Detector, statistics, watch
+from brain_tumor.training.foreign.detector import Detector
+from brain_tumor.training.foreign.feature_maps import statistics, watch
 
 
 class Servable(tf.Module):  # type: ignore[misc]

@@ -5,7 +5,6 @@ read the network's last features: those are trained to tell tumours apart and fo
 """
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +18,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from brain_tumor.training.foreign.bank import DRAWN, SPOILT, UNSEEN, draw_bank, pictures_of_each
+from brain_tumor.training.foreign.feature_maps import read_statistics, watch
 from brain_tumor.training.foreign.sketch import vary
 
 log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
 
-_BATCH = 32
 _SCANS, _VALIDATION_SCANS = 800, 300
 _AXES = 100
 _FARTHEST = 6.0
@@ -96,44 +95,6 @@ class Detector:
         return tf.reduce_sum((self.parts(statistics) - self.parts_mean) / self.parts_spread, axis=1)
 
 
-def watch(network: keras.Model) -> keras.Model:
-    """Let a network give, beside its logits, the feature maps that the detector reads.
-
-    One map per resolution: the last of those with the fewest channels, which in networks of
-    inverted residuals is a block's output. Of a backbone that is one layer of the network, as those
-    of keras.applications are, only the map that the layer `features` pools.
-
-    Args:
-        network: (n, size, size, 1) -> logits, a functional Keras model.
-
-    Returns:
-        A model of the same layers: images -> [logits, map, ...], maps (n, height, width, channels).
-    """
-    chosen: dict[int, keras.KerasTensor] = {}
-    for layer in network.layers:
-        output = layer.output
-        nested = isinstance(layer, keras.Model)
-        if nested or not isinstance(output, keras.KerasTensor) or len(output.shape) != 4:
-            continue
-        height, channels = output.shape[1], output.shape[3]
-        if 1 < height < network.input_shape[1]:
-            narrowest = chosen.get(height)
-            if narrowest is None or channels <= narrowest.shape[3]:
-                chosen[height] = output
-    maps = list(chosen.values()) or [network.get_layer("features").input]
-    return keras.Model(network.input, [network.output, *maps])
-
-
-def statistics(maps: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Give mean and standard deviation of every channel of every map: (n, statistics) float32."""
-    each = [
-        part
-        for values in maps
-        for part in (tf.reduce_mean(values, (1, 2)), tf.math.reduce_std(values, (1, 2)))
-    ]
-    return tf.concat(each, axis=1)
-
-
 def fit_detector(
     network: keras.Model, train: NDArray[np.uint8], val: NDArray[np.uint8], seed: int
 ) -> Detector:
@@ -155,19 +116,19 @@ def fit_detector(
     kinds = [kind for kind in (*DRAWN, *SPOILT) if kind not in UNSEEN]
     bank = draw_bank(kinds, pictures_of_each(len(train)), size, seed, train)
     # Varied as the drawn pictures are: else a rotated or a dim scan would look drawn.
-    scans = _statistics(watched, np.concatenate([train, _varied(train[::2], random)]))
-    held_back = _statistics(watched, np.concatenate([val, _varied(val, random)]))
-    detector = _fit(scans, _statistics(watched, bank.pixels), held_back)
+    scans = read_statistics(watched, np.concatenate([train, _varied(train[::2], random)]))
+    held_back = read_statistics(watched, np.concatenate([val, _varied(val, random)]))
+    detector = _fit(scans, read_statistics(watched, bank.pixels), held_back)
     others = draw_bank(kinds, pictures_of_each(len(val)) // 2, size, seed + 1, val)
     known, drawn = (
         np.asarray(detector.score(values))
-        for values in (held_back, _statistics(watched, others.pixels))
+        for values in (held_back, read_statistics(watched, others.pixels))
     )
     highest, lowest = float(np.quantile(known, _ALLOWED)), float(np.quantile(drawn, 1 - 0.95))
     margin = _MARGIN if len(val) >= _FEW else _MARGIN_OF_FEW
     threshold = highest + margin * max(0.0, lowest - highest)
-    log.info("Foreign pictures: refused above %.2f (scans %.2f, drawn %.2f)",
-             threshold, highest, lowest)  # fmt: skip
+    limits = (threshold, highest, lowest)
+    log.info("Foreign pictures: refused above %.2f (scans %.2f, drawn %.2f)", *limits)
     return Detector(**{**vars(detector), "threshold": threshold})
 
 
@@ -175,7 +136,7 @@ def _fit(scans: Floats, foreign: Floats, held_back: Floats) -> Detector:
     both = np.concatenate([scans, foreign])
     scaler = StandardScaler().fit(both)
     far = scaler.transform(both).clip(-_FARTHEST, _FARTHEST)
-    pca = PCA(min(_AXES, *far.shape), random_state=0).fit(far)
+    pca = PCA(min(_AXES, len(far) - 1, far.shape[1]), random_state=0).fit(far)
     axes = pca.components_.T / np.sqrt(pca.explained_variance_ + _TINY)
     points = far @ axes
     labels = np.repeat([0, 1], [len(scans), len(foreign)])
@@ -210,14 +171,3 @@ def _some(scans: NDArray[np.uint8], most: int, random: np.random.Generator) -> N
 
 def _varied(scans: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
     return np.stack([vary(scan, random) for scan in scans])
-
-
-def _statistics(watched: keras.Model, pixels: NDArray[np.uint8]) -> Floats:
-    call = tf.function(
-        lambda images: statistics(watched(images, training=False)[1:]),
-        input_signature=[tf.TensorSpec((None, *watched.input_shape[1:]), tf.float32)],
-    )
-    batches = (pixels[start : start + _BATCH] for start in range(0, len(pixels), _BATCH))
-    return np.concatenate(
-        [call(tf.constant(batch[..., np.newaxis], tf.float32)).numpy() for batch in batches]
-    )

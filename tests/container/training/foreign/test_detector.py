@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from brain_tumor import artifact, images
 from brain_tumor.training.export import Servable
 from brain_tumor.training.foreign.bank import DRAWN, SPOILT, UNSEEN, draw_bank
-from brain_tumor.training.foreign.detector import Detector, fit_detector, watch
+from brain_tumor.training.foreign.detector import Detector, fit_detector
 from brain_tumor.training.foreign.figures import foreign_figures
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.network import build_network
@@ -135,26 +135,6 @@ def test_a_model_without_a_detector_is_served_and_finds_nothing_foreign(
     np.testing.assert_array_equal(
         scores.probabilities, artifact.load_predict(tmp_path)(fitted.test)
     )
-
-
-def test_one_map_of_each_resolution_is_watched(fitted: Fitted) -> None:
-    logits, *maps = watch(fitted.network).output
-    assert logits.shape == (None, len(NAMES))
-    assert [values.shape[1] for values in maps] == [32, 16, 8, 4, 2]
-
-
-def test_of_a_backbone_that_is_one_layer_the_pooled_map_is_watched() -> None:
-    inside = keras.Input((SIZE, SIZE, 1))
-    convolution = keras.layers.Conv2D(8, 3, 4, padding="same")
-    backbone = keras.Model(inside, convolution(inside), name="backbone")
-    images = keras.Input((SIZE, SIZE, 1))
-    pooled = keras.layers.GlobalAveragePooling2D(name="features")(backbone(images))
-    network = keras.Model(images, keras.layers.Dense(4)(pooled))
-    scans = np.stack([noise(seed)[:SIZE, :SIZE] for seed in range(3)])
-    pixels = scans[..., np.newaxis].astype(np.float32)
-    logits, seen = watch(network)(pixels)
-    np.testing.assert_allclose(logits, network(pixels), rtol=1e-5)
-    np.testing.assert_allclose(seen, convolution(pixels), rtol=1e-4, atol=1e-4)
 
 
 def test_a_handful_of_scans_is_enough_to_fit_on(fitted: Fitted) -> None:
