@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.artifact import ModelInfo
+from brain_tumor.artifact import ModelInfo, without_foreign
 from brain_tumor.serving.classifier import Classifier
 
 CLASS_NAMES = ["glioma", "meningioma", "notumor"]
@@ -53,4 +53,4 @@ def probabilities_of(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 def stand_in(**changes: Any) -> tuple[Classifier, Recorder]:
     """Give a classifier and the recorder behind it."""
     recorder = Recorder()
-    return Classifier(recorder, model_info(**changes)), recorder
+    return Classifier(without_foreign(recorder), model_info(**changes)), recorder

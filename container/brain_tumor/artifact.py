@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,19 @@ PredictFn = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """(n, size, size) uint8 0-255 -> probabilities (n, classes) float32."""
 
 
+class Scores(NamedTuple):
+    """What the network says of n scans."""
+
+    probabilities: NDArray[np.float32]
+    """(n, classes)."""
+    foreign: NDArray[np.float32]
+    """(n,) the higher, the less like a brain MRI; -inf from models that were not taught to see."""
+
+
+ScoresFn = Callable[[NDArray[np.uint8]], Scores]
+"""(n, size, size) uint8 0-255 -> scores."""
+
+
 class ModelInfo(BaseModel):
     """What `model.json` holds."""
 
@@ -45,7 +58,8 @@ class ModelInfo(BaseModel):
     temperature: float
     """What the logits are divided by, inside the graph, so that probabilities are calibrated."""
     thresholds: dict[str, float]
-    """`confident`: a prediction whose probability is below it is answered as `uncertain`."""
+    """`confident`: a prediction whose probability is below it is answered as `uncertain`.
+    `foreign`, where the model can tell: a scan whose score is above it as `not_brain_mri`."""
     versions: dict[str, str]
     data: dict[str, Any]
     """Fingerprint (SHA-256 over the training scans' pixels) and counts of each channel."""
@@ -61,7 +75,8 @@ def save(model_dir: Path, servable: "tf.Module", info: ModelInfo) -> None:
 
     Args:
         model_dir: the folder to fill; former files of the same names are replaced.
-        servable: a module with the functions `serving_default` and `serving_bytes`.
+        servable: a module with the functions `serving_default` and `serving_bytes`, and
+            `serving_scores` where the model can tell what is no brain MRI.
         info: the content of `model.json`.
     """
     import tensorflow as tf
@@ -73,6 +88,8 @@ def save(model_dir: Path, servable: "tf.Module", info: ModelInfo) -> None:
             "serving_default": servable.serving_default,
             "serving_bytes": servable.serving_bytes,
         }
+        if hasattr(servable, "serving_scores"):
+            signatures["serving_scores"] = servable.serving_scores
         tf.saved_model.save(servable, str(aside / VERSION_FOLDER), signatures=signatures)
         (aside / CLASS_NAMES_FILE).write_text(json.dumps(info.class_names) + "\n")
         (aside / MODEL_INFO_FILE).write_text(info.model_dump_json(indent=2) + "\n")
@@ -128,11 +145,30 @@ def load_predict(model_dir: Path) -> PredictFn:
     Raises:
         ArtifactError: TensorFlow cannot read the SavedModel.
     """
+    return as_predict(_load_signatures(model_dir)["serving_default"])
+
+
+def load_scores(model_dir: Path) -> ScoresFn:
+    """Load the SavedModel and return its `serving_scores`.
+
+    A model without that signature is read too: no scan looks foreign to it.
+
+    Raises:
+        ArtifactError: TensorFlow cannot read the SavedModel.
+    """
+    signatures = _load_signatures(model_dir)
+    if "serving_scores" in signatures:
+        return as_scores(signatures["serving_scores"])
+    return without_foreign(as_predict(signatures["serving_default"]))
+
+
+def _load_signatures(model_dir: Path) -> dict[str, Callable[..., dict[str, "tf.Tensor"]]]:
     import tensorflow as tf
 
     try:
         loaded = tf.saved_model.load(str(model_dir / VERSION_FOLDER))
-        signature = loaded.signatures["serving_default"]
+        signatures = dict(loaded.signatures)
+        _ = signatures["serving_default"]
     # A damaged SavedModel raises whatever its reader trips over; the cause is in the message.
     except Exception as error:
         raise ArtifactError(
@@ -140,20 +176,45 @@ def load_predict(model_dir: Path) -> PredictFn:
         ) from error
 
     # A signature holds its variables weakly; without this they would be gone.
-    signature.loaded = loaded
-    return as_predict(signature)
+    for signature in signatures.values():
+        signature.loaded = loaded
+    return signatures
 
 
 def as_predict(serving_default: Callable[..., dict[str, "tf.Tensor"]]) -> PredictFn:
     """Wrap the function `serving_default`, loaded or not yet saved, to take uint8 pixels."""
-    import tensorflow as tf
 
     def predict(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        images = tf.constant(pixels[..., np.newaxis], dtype=tf.float32)
-        probabilities: NDArray[np.float32] = serving_default(images=images)["probabilities"].numpy()
+        probabilities: NDArray[np.float32]
+        probabilities = serving_default(images=_images(pixels))["probabilities"].numpy()
         return probabilities
 
     return predict
+
+
+def as_scores(serving_scores: Callable[..., dict[str, "tf.Tensor"]]) -> ScoresFn:
+    """Wrap the function `serving_scores`, loaded or not yet saved, to take uint8 pixels."""
+
+    def scores(pixels: NDArray[np.uint8]) -> Scores:
+        outputs = serving_scores(images=_images(pixels))
+        return Scores(outputs["probabilities"].numpy(), outputs["foreign"].numpy())
+
+    return scores
+
+
+def without_foreign(predict: PredictFn) -> ScoresFn:
+    """Make scores of probabilities alone: nothing looks foreign."""
+
+    def scores(pixels: NDArray[np.uint8]) -> Scores:
+        return Scores(predict(pixels), np.full(len(pixels), -np.inf, np.float32))
+
+    return scores
+
+
+def _images(pixels: NDArray[np.uint8]) -> "tf.Tensor":
+    import tensorflow as tf
+
+    return tf.constant(pixels[..., np.newaxis], dtype=tf.float32)
 
 
 def in_batches(predict: PredictFn, pixels: NDArray[np.uint8], size: int) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from brain_tumor.serving.engine import EngineName, load_engine
 
 _BATCH = 32
 
-Decision = Literal["confident", "uncertain"]
+Decision = Literal["confident", "uncertain", "not_brain_mri"]
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,9 @@ class Prediction:
 class Classifier:
     """A loaded model; safe to call from several threads."""
 
-    def __init__(self, predict: artifact.PredictFn, info: artifact.ModelInfo) -> None:
+    def __init__(self, scores: artifact.ScoresFn, info: artifact.ModelInfo) -> None:
         self.info = info
-        self._predict = predict
+        self._scores = scores
 
     def classify(self, scans: Sequence[Pixels]) -> list[Prediction]:
         """Classify scans of any size, (height, width) uint8 0-255 each; one prediction a scan."""
@@ -52,7 +53,7 @@ class Classifier:
         # Scaled a batch at a time: a million small scans would not fit into memory scaled up.
         for start in range(0, len(scans), _BATCH):
             part = [resize(scan, self.info.image_size) for scan in scans[start : start + _BATCH]]
-            predictions += map(self._prediction, self._predict(np.stack(part)))
+            predictions += map(self._prediction, *self._scores(np.stack(part)))
         return predictions
 
     def warm_up(self) -> None:
@@ -62,24 +63,34 @@ class Classifier:
             ArtifactError: what comes out are no probabilities of the model's classes.
         """
         size = self.info.image_size
-        row = self._predict(np.zeros((1, size, size), np.uint8))
+        row, foreign = self._scores(np.zeros((1, size, size), np.uint8))
         classes = len(self.info.class_names)
         if row.shape != (1, classes) or not np.isclose(row.sum(), 1, atol=1e-3):
             raise ArtifactError(
                 f"The model answers {row.tolist()} to a black image; wanted {classes} "
                 "probabilities that sum to 1. Usual cause: a graph and a model.json of two models."
             )
+        if foreign.shape != (1,) or np.isnan(foreign).any():
+            raise ArtifactError(
+                f"The model scores a black image as foreign with {foreign.tolist()}; wanted one "
+                "number. Usual cause: a training that diverged."
+            )
 
-    def _prediction(self, row: NDArray[np.float32]) -> Prediction:
+    def _prediction(self, row: NDArray[np.float32], foreign: np.float32) -> Prediction:
         probabilities = dict(zip(self.info.class_names, map(float, row), strict=True))
         label = max(probabilities, key=probabilities.__getitem__)
-        confident = probabilities[label] >= self.info.thresholds["confident"]
         return Prediction(
             label=label,
             probability=probabilities[label],
             probabilities=probabilities,
-            decision="confident" if confident else "uncertain",
+            decision=self._decision(probabilities[label], float(foreign)),
         )
+
+    def _decision(self, probability: float, foreign: float) -> Decision:
+        # Of a picture that is no brain scan, a high probability means nothing.
+        if foreign > self.info.thresholds.get("foreign", inf):
+            return "not_brain_mri"
+        return "confident" if probability >= self.info.thresholds["confident"] else "uncertain"
 
 
 def load_classifier(model_dir: Path, engine: EngineName) -> Classifier:

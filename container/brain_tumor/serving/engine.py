@@ -1,4 +1,4 @@
-"""The runtime behind the classifier: uint8 pixels in, probabilities out."""
+"""The runtime behind the classifier: uint8 pixels in, scores out."""
 
 from pathlib import Path
 from typing import Literal
@@ -8,7 +8,7 @@ from brain_tumor import artifact
 EngineName = Literal["auto", "tensorflow"]
 
 
-def load_engine(model_dir: Path, name: EngineName) -> artifact.PredictFn:
+def load_engine(model_dir: Path, name: EngineName) -> artifact.ScoresFn:
     """Load the SavedModel with the named engine; `auto` takes the fastest one there is.
 
     TensorFlow is the only one so far. It must be loaded in the process that predicts: its threads
@@ -18,4 +18,4 @@ def load_engine(model_dir: Path, name: EngineName) -> artifact.PredictFn:
         ArtifactError: the SavedModel cannot be read.
     """
     del name  # every name means TensorFlow today
-    return artifact.load_predict(model_dir)
+    return artifact.load_scores(model_dir)

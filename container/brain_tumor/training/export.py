@@ -3,11 +3,19 @@
 import keras
 import tensorflow as tf
 
+from brain_tumor.training.foreign.detector import Detector
+from brain_tumor.training.foreign.feature_maps import statistics, watch
+
 
 class Servable(tf.Module):  # type: ignore[misc]
-    """The two signatures of the artifact; see the interface of `model/1/`."""
+    """The signatures of the artifact; see the interface of `model/1/`.
 
-    def __init__(self, network: keras.Model, temperature: float, size: int) -> None:
+    With a detector there is a third, `serving_scores`, which `serve` uses.
+    """
+
+    def __init__(
+        self, network: keras.Model, temperature: float, size: int, detector: Detector | None = None
+    ) -> None:
         super().__init__(name="brain_tumor")
         # The network's own layers hold what is saved; Keras tracks them for TensorFlow.
         self.network = network
@@ -17,11 +25,23 @@ class Servable(tf.Module):  # type: ignore[misc]
         image_bytes = tf.TensorSpec((None,), tf.string, name="image_bytes")
         self.serving_default = tf.function(self._from_pixels, input_signature=[images])
         self.serving_bytes = tf.function(self._from_bytes, input_signature=[image_bytes])
+        if detector is not None:
+            self._detector = detector
+            self._watched = watch(network)
+            self.serving_scores = tf.function(self._scores, input_signature=[images])
 
     def _from_pixels(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """float32 (n, size, size, 1), 0-255 -> probabilities float32 (n, classes)."""
         logits = self.network(images, training=False)
         return {"probabilities": tf.nn.softmax(logits / self._temperature)}
+
+    def _scores(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """float32 (n, size, size, 1), 0-255 -> the same, and foreign float32 (n,), in one pass."""
+        logits, *maps = self._watched(images, training=False)
+        return {
+            "probabilities": tf.nn.softmax(logits / self._temperature),
+            "foreign": self._detector.score(statistics(maps)),
+        }
 
     def _from_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Encoded JPEG, PNG, GIF or BMP (n,) -> the same, for servers without our decoder.

@@ -7,7 +7,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from brain_tumor.training.augmentation import augment
+from brain_tumor.training.channels import Channels
+from brain_tumor.training.evaluation import label_indices
 from brain_tumor.training.sampling import Sampler
+
+_EVALUATION_BATCH = 64
 
 
 def training_batches(
@@ -53,6 +57,12 @@ def evaluation_batches(
     """Give all scans once, in order, in the shapes of `training_batches`."""
     rows = tf.data.Dataset.range(len(labels)).batch(batch_size)
     return _gather(rows, pixels, labels).prefetch(tf.data.AUTOTUNE)
+
+
+def validation_batches(channels: Channels) -> tf.data.Dataset:
+    """Give the scans of the val channel once, in order."""
+    labels = label_indices(channels.val, channels.class_names)
+    return evaluation_batches(channels.val.pixels, labels, _EVALUATION_BATCH)
 
 
 def _gather(

@@ -21,6 +21,7 @@ from brain_tumor.logs import configure_logging
 from brain_tumor.training.channels import Channels, read_channels
 from brain_tumor.training.hyperparameters import Hyperparameters, parse_hyperparameters
 from brain_tumor.training.metrics import LEAK_FREE_ACCURACY, TEST_ACCURACY
+from brain_tumor.training.schedule import Deadline
 
 if TYPE_CHECKING:
     from brain_tumor.training.evaluation import Evaluation
@@ -103,25 +104,35 @@ def train(job: Job, stop_asked: Callable[[], bool]) -> None:
     parameters = parse_hyperparameters(job.hyperparameters)
     log.info("Hyperparameters: %s", parameters.model_dump_json(by_alias=True))
 
+    deadline = Deadline(60 * parameters.time_budget_minutes)
+
     # --- Data ---
     channels = read_channels(job.channels, parameters)
     write_report(channels.report, job.output_dir, "training job")
 
-    # --- Training, and a temperature fitted on validation ---
-    from brain_tumor.training import learn, quality, report
+    # --- Training ---
+    from brain_tumor.training import assess, learn, quality, report
+    from brain_tumor.training.export import Servable
 
-    network, fitted = learn.train_network(channels, parameters, stop_asked)
-    temperature = learn.calibrate(network, channels)
+    network, fitted = learn.train_network(
+        channels, parameters, stop_asked, job.channels.get("pretrained"), deadline.for_training()
+    )
+
+    # --- What validation teaches: the temperature, what is foreign, what is uncertain ---
+    temperature = assess.calibrate(network, channels)
+    detector = assess.fit_detector(network, channels, parameters)
+    servable = Servable(network, temperature, parameters.image_size, detector)
+    threshold = assess.choose_threshold(servable, channels)
 
     # --- Evaluation: of the very functions that are saved below ---
-    servable = learn.Servable(network, temperature, parameters.image_size)
-    threshold = learn.choose_threshold(servable, channels)
-    evaluation = learn.evaluate(servable, channels, threshold)
-    robustness = learn.stress(servable, evaluation, stop_asked)
-    info = _model_info(channels, parameters, temperature, fitted, evaluation)
+    evaluation = assess.evaluate(servable, channels, threshold)
+    foreign = assess.evaluate_foreign(servable, detector.threshold, channels, parameters)
+    robustness = assess.stress(servable, evaluation, lambda: stop_asked() or deadline.is_near())
+    thresholds = {"confident": threshold, "foreign": detector.threshold}
+    info = _model_info(channels, parameters, temperature, thresholds, fitted, evaluation)
 
     # --- Reports, then the artifact: a failure above leaves no model behind ---
-    findings = quality.find(evaluation, info, robustness)
+    findings = quality.find(evaluation, info, robustness, foreign)
     report.write_findings(findings, job.output_dir)
     report.write_history(fitted, job.output_dir)
     artifact.save(job.model_dir, servable, info)
@@ -147,6 +158,7 @@ def _model_info(
     channels: Channels,
     parameters: Hyperparameters,
     temperature: float,
+    thresholds: dict[str, float],
     fitted: "Fit",
     evaluation: "Evaluation",
 ) -> artifact.ModelInfo:
@@ -157,7 +169,7 @@ def _model_info(
         class_names=channels.class_names,
         image_size=parameters.image_size,
         temperature=temperature,
-        thresholds={"confident": evaluation.threshold},
+        thresholds=thresholds,
         versions=library_versions(),
         data={"fingerprint": channels.fingerprint(), "scans": channels.counts()},
         hyperparameters=parameters.model_dump(by_alias=True),

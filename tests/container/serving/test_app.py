@@ -18,6 +18,7 @@ from werkzeug.test import TestResponse
 
 import brain_tumor
 from brain_tumor import images
+from brain_tumor.artifact import without_foreign
 from brain_tumor.errors import ArtifactError
 from brain_tumor.serving import app as module
 from brain_tumor.serving.app import ModelHolder, create_app
@@ -320,7 +321,7 @@ def _failing(error: Exception) -> Classifier:
     def predict(_: NDArray[np.uint8]) -> NDArray[np.float32]:
         raise error
 
-    return Classifier(predict, model_info())
+    return Classifier(without_foreign(predict), model_info())
 
 
 @pytest.mark.parametrize(
@@ -444,7 +445,7 @@ def test_ping_is_503_while_prediction_is_broken_and_200_once_it_works_again() ->
             raise RuntimeError("out of memory")
         return recorder(pixels)
 
-    client = _client(Classifier(predict, classifier.info))
+    client = _client(Classifier(without_foreign(predict), classifier.info))
     assert client.get("/ping").status_code == 200
     assert _post(client, jpeg(0), "image/jpeg").status_code == 500
     reply = client.get("/ping")
@@ -469,7 +470,7 @@ def test_more_requests_than_places_are_told_to_come_back_while_ping_answers() ->
         assert go_on.wait(30)
         return recorder(pixels)
 
-    client = _client(Classifier(predict, classifier.info), threads=2)
+    client = _client(Classifier(without_foreign(predict), classifier.info), threads=2)
     first: list[int] = []
     other = client.application.test_client()
     thread = threading.Thread(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from brain_tumor import images
-from brain_tumor.artifact import MODEL_INFO_FILE, VERSION_FOLDER
+from brain_tumor.artifact import MODEL_INFO_FILE, VERSION_FOLDER, Scores, without_foreign
 from brain_tumor.data.archive import Archive
 from brain_tumor.data.scans import read_scans
 from brain_tumor.errors import ArtifactError
@@ -27,7 +27,7 @@ def _fixed(*row: float) -> Classifier:
     def predict(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         return np.array([row] * len(pixels), np.float32)
 
-    return Classifier(predict, model_info(thresholds={"confident": 0.6}))
+    return Classifier(without_foreign(predict), model_info(thresholds={"confident": 0.6}))
 
 
 def test_a_prediction_names_the_most_probable_class_and_all_probabilities_in_order() -> None:
@@ -51,6 +51,40 @@ def test_a_probability_below_the_threshold_is_uncertain(probability: float, deci
     rest = (1 - probability) / 2
     (prediction,) = _fixed(probability, rest, rest).classify([noise(0)])
     assert prediction.decision == decision
+
+
+def _scored(probability: float, score: float, **thresholds: float) -> str:
+    """Give the decision on a picture with these scores."""
+    row = [probability, 1 - probability, 0]
+
+    def scores(pixels: NDArray[np.uint8]) -> Scores:
+        return Scores(
+            np.array([row] * len(pixels), np.float32), np.full(len(pixels), score, np.float32)
+        )
+
+    (prediction,) = Classifier(scores, model_info(thresholds=thresholds)).classify([noise(0)])
+    assert prediction.probability == pytest.approx(probability)
+    return prediction.decision
+
+
+def test_a_score_above_the_threshold_is_no_brain_mri_however_probable_its_class() -> None:
+    assert _scored(0.99, 3.1, confident=0.6, foreign=3.0) == "not_brain_mri"
+    assert _scored(0.55, 3.1, confident=0.6, foreign=3.0) == "not_brain_mri"
+    assert _scored(0.99, 3.0, confident=0.6, foreign=3.0) == "confident"
+    assert _scored(0.55, 3.0, confident=0.6, foreign=3.0) == "uncertain"
+
+
+def test_a_model_without_that_threshold_calls_nothing_foreign() -> None:
+    assert _scored(0.99, 1e6, confident=0.6) == "confident"
+
+
+@pytest.mark.parametrize("foreign", [np.array([np.nan]), np.array([])])
+def test_a_graph_whose_foreign_score_is_no_number_is_refused(foreign: NDArray[np.float32]) -> None:
+    def scores(_: NDArray[np.uint8]) -> Scores:
+        return Scores(np.array([[0.5, 0.25, 0.25]], np.float32), foreign)
+
+    with pytest.raises(ArtifactError, match="wanted one number"):
+        Classifier(scores, model_info()).warm_up()
 
 
 def test_scans_of_any_size_are_scaled_to_the_networks_and_answered_in_order() -> None:
@@ -155,7 +189,7 @@ def test_loading_proves_the_model_with_one_prediction_of_a_black_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = Recorder()
-    monkeypatch.setattr(module, "load_engine", lambda *_: recorder)
+    monkeypatch.setattr(module, "load_engine", lambda *_: without_foreign(recorder))
     info = model_info(image_size=48)
     model = write_folder(
         tmp_path,

@@ -1,62 +1,12 @@
-"""training.learn: the parts of a job that need TensorFlow, with the real network."""
+"""training.learn: training with the real network."""
 
-import io
 import re
-from contextlib import redirect_stdout
-from dataclasses import dataclass, replace
-from pathlib import Path
 
 import keras
-import numpy as np
-import pytest
 
 from brain_tumor.training import learn
-from brain_tumor.training.channels import Channels, read_channels
-from brain_tumor.training.hyperparameters import Hyperparameters
-from brain_tumor.training.metrics import (
-    LEAK_FREE_ACCURACY,
-    METRIC_DEFINITIONS,
-    TEST_ACCURACY,
-    Fit,
-)
-from tests.scans import encode, noise, write_folder
-
-PARAMETERS = Hyperparameters(
-    image_size=32, batch_size=8, epochs=6, mixed_precision=True, backbone="small"
-)
-
-
-@dataclass(frozen=True)
-class Learnt:
-    """A network trained on scans that their brightness tells apart."""
-
-    channels: Channels
-    network: keras.Model
-    fitted: Fit
-    printed: str
-
-
-def _scans(count: int, seed: int) -> dict[str, bytes]:
-    return {
-        f"{label}/{number}.png": encode(noise(seed + number, 32) // 3 + darkest, "PNG")
-        for label, darkest in (("bright", 150), ("dark", 20))
-        for number in range(count)
-    }
-
-
-@pytest.fixture(scope="module")
-def learnt(tmp_path_factory: pytest.TempPathFactory) -> Learnt:
-    """Train the real network for a few seconds."""
-    folder: Path = tmp_path_factory.mktemp("learn")
-    folders = {
-        name: write_folder(folder / name, _scans(count, seed))
-        for name, count, seed in (("train", 20, 0), ("val", 6, 1000), ("test", 5, 2000))
-    }
-    channels = read_channels(folders, PARAMETERS)
-    printed = io.StringIO()
-    with redirect_stdout(printed):
-        network, fitted = learn.train_network(channels, PARAMETERS, lambda: False)
-    return Learnt(channels, network, fitted, printed.getvalue())
+from brain_tumor.training.metrics import LEAK_FREE_ACCURACY, METRIC_DEFINITIONS, TEST_ACCURACY
+from tests.learnt import Learnt
 
 
 def test_the_real_network_learns_what_can_be_learnt(learnt: Learnt) -> None:
@@ -78,66 +28,6 @@ def test_every_epoch_prints_one_line_that_the_metric_definitions_match(learnt: L
         at_the_end = definition["Name"] in (TEST_ACCURACY, LEAK_FREE_ACCURACY)
         wanted = 0 if at_the_end else len(learnt.fitted.epochs)
         assert len(re.findall(definition["Regex"], learnt.printed)) == wanted
-
-
-def test_the_saved_functions_are_evaluated_on_test_with_calibrated_probabilities(
-    learnt: Learnt,
-) -> None:
-    temperature = learn.calibrate(learnt.network, learnt.channels)
-    assert temperature > 0
-    servable = learn.Servable(learnt.network, temperature, 32)
-    evaluation = learn.evaluate(servable, learnt.channels, 0.75)
-    assert learnt.channels.test is not None
-    assert (evaluation.channel, evaluation.files) == ("test", learnt.channels.test.files)
-    assert (evaluation.accuracy, evaluation.threshold) == (1.0, 0.75)
-    assert not evaluation.validated_on
-    assert evaluation.leak_free() is evaluation
-    # Twelve scans of validation, all right: no more can be promised than 13 of 14.
-    assert np.mean(evaluation.probabilities.max(axis=1)) == pytest.approx(13 / 14, abs=0.05)
-
-
-def test_without_a_test_channel_val_is_evaluated_and_the_log_says_so(
-    learnt: Learnt, caplog: pytest.LogCaptureFixture
-) -> None:
-    servable = learn.Servable(learnt.network, 1.0, 32)
-    evaluation = learn.evaluate(servable, replace(learnt.channels, test=None), 0.0)
-    assert (evaluation.channel, len(evaluation.files)) == ("val", 12)
-    assert evaluation.leak_free() is evaluation
-    assert evaluation.validated_on
-    (warning,) = [record for record in caplog.records if record.name == learn.__name__]
-    assert "No test channel: figures are on val" in warning.getMessage()
-
-
-def test_a_picture_or_its_like_on_the_training_side_is_a_leak(learnt: Learnt) -> None:
-    channels = learnt.channels
-    assert channels.test is not None
-    pictures, groups = channels.test.pictures.copy(), channels.test.groups.copy()
-    pictures[0], groups[0] = channels.train.pictures[3], channels.train.groups[3]
-    groups[1] = channels.val.groups[2]
-    leaky = replace(channels, test=replace(channels.test, pictures=pictures, groups=groups))
-    evaluation = learn.evaluate(learn.Servable(learnt.network, 1.0, 32), leaky, 0.0)
-    assert evaluation.leaks is not None
-    assert evaluation.resembles is not None
-    assert evaluation.leaks.nonzero()[0].tolist() == [0]
-    assert evaluation.resembles.nonzero()[0].tolist() == [0, 1]
-
-
-def test_the_threshold_leaves_most_of_val_confident(learnt: Learnt) -> None:
-    servable = learn.Servable(learnt.network, 1.0, 32)
-    threshold = learn.choose_threshold(servable, learnt.channels)
-    on_val = learn.evaluate(servable, replace(learnt.channels, test=None), threshold)
-    assert 10 <= (on_val.confidence >= threshold).sum() <= 11
-
-
-def test_the_saved_functions_are_stressed(learnt: Learnt) -> None:
-    servable = learn.Servable(learnt.network, 1.0, 32)
-    evaluation = learn.evaluate(servable, learnt.channels, 0.0)
-    found = learn.stress(servable, evaluation, lambda: False)
-    assert (found.scans, found.clean_accuracy, found.skipped) == (10, 1.0, None)
-    by_name = {condition.name: condition.accuracy for condition in found.conditions}
-    # Brightness tells these scans apart, so that a black middle costs them something.
-    assert by_name["mirrored"] == 1.0
-    assert by_name["only the border left (outer 8 px)"] < 1.0
 
 
 def test_the_versions_name_what_a_model_depends_on() -> None:

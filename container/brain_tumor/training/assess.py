@@ -1,0 +1,108 @@
+"""What follows training: calibrate on val, learn what is foreign, measure on test.
+
+Everything is measured on the very functions that are saved afterwards.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from brain_tumor import artifact
+from brain_tumor.data.scans import ScanTable
+from brain_tumor.training import abstention
+from brain_tumor.training.calibration import fit_temperature
+from brain_tumor.training.channels import Channels
+from brain_tumor.training.evaluation import (
+    Evaluation,
+    ForeignFigures,
+    evaluate_table,
+    label_indices,
+    overlap,
+)
+from brain_tumor.training.export import Servable
+from brain_tumor.training.fit import network_logits
+from brain_tumor.training.foreign import detector as foreign
+from brain_tumor.training.foreign.detector import Detector
+from brain_tumor.training.foreign.figures import foreign_figures
+from brain_tumor.training.hyperparameters import Hyperparameters
+from brain_tumor.training.pipeline import validation_batches
+from brain_tumor.training.robustness import Robustness, measure_robustness
+
+log = logging.getLogger(__name__)
+
+_BATCH = 64
+
+
+def calibrate(network: keras.Model, channels: Channels) -> float:
+    """Fit the temperature on the val channel."""
+    labels = label_indices(channels.val, channels.class_names)
+    temperature = fit_temperature(network_logits(network, validation_batches(channels)), labels)
+    log.info("Temperature fitted on val: %.3f", temperature)
+    return temperature
+
+
+def fit_detector(network: keras.Model, channels: Channels, parameters: Hyperparameters) -> Detector:
+    """Fit the detector of foreign pictures on the train channel, its threshold on val."""
+    train, val = _one_of_each_group(channels.train), _one_of_each_group(channels.val)
+    return foreign.fit_detector(network, train, val, parameters.seed)
+
+
+def choose_threshold(servable: Servable, channels: Channels) -> float:
+    """Choose on the val channel below which probability an answer is `uncertain`."""
+    predict = artifact.as_predict(servable.serving_default)
+    probabilities = artifact.in_batches(predict, channels.val.pixels, _BATCH)
+    threshold = abstention.choose_threshold(probabilities)
+    log.info("Below a probability of %.3f an answer is uncertain (chosen on val)", threshold)
+    return threshold
+
+
+def evaluate(servable: Servable, channels: Channels, threshold: float) -> Evaluation:
+    """Predict the test channel, or val where there is none, as the saved model will."""
+    table, channel, seen = channels.test, "test", [channels.train, channels.val]
+    if table is None:
+        table, channel, seen = channels.val, "val", [channels.train]
+        log.warning("No test channel: figures are on val, which chose the epoch, so too high")
+    predict = artifact.as_predict(servable.serving_default)
+    evaluation = evaluate_table(predict, table, channels.class_names, channel)
+    leaks, resembles = overlap(table, seen)
+    return replace(
+        evaluation,
+        leaks=leaks,
+        resembles=resembles,
+        threshold=threshold,
+        validated_on=channels.test is None,
+    )
+
+
+def stress(
+    servable: Servable, evaluation: Evaluation, stop_asked: Callable[[], bool]
+) -> Robustness:
+    """Measure the accuracy on changed scans, as the saved model will answer them."""
+    predict = artifact.as_predict(servable.serving_default)
+    return measure_robustness(predict, evaluation, stop_asked)
+
+
+def evaluate_foreign(
+    servable: Servable, threshold: float, channels: Channels, parameters: Hyperparameters
+) -> ForeignFigures:
+    """Measure the detector on the test channel's scans, or on val's where there is none."""
+    table = channels.val if channels.test is None else channels.test
+    scores = artifact.as_scores(servable.serving_scores)
+    # The two seeds before this one drew the pictures that the detector was fitted on.
+    figures = foreign_figures(scores, threshold, table.pixels, parameters.seed + 2)
+    log.info(
+        "Foreign pictures: AUROC %.4f; %.1f %% of %d scans are refused",
+        figures.auroc,
+        100 * figures.false_alarms,
+        figures.scans,
+    )
+    return figures
+
+
+def _one_of_each_group(table: ScanTable) -> NDArray[np.uint8]:
+    _, rows = np.unique(table.groups, return_index=True)
+    return table.pixels[rows]

@@ -1,0 +1,82 @@
+"""training.assess: what follows training, with the real network."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from brain_tumor.training import assess
+from brain_tumor.training.export import Servable
+from tests.learnt import PARAMETERS, Learnt
+
+
+def test_the_saved_functions_are_evaluated_on_test_with_calibrated_probabilities(
+    learnt: Learnt,
+) -> None:
+    temperature = assess.calibrate(learnt.network, learnt.channels)
+    assert temperature > 0
+    servable = Servable(learnt.network, temperature, 32)
+    evaluation = assess.evaluate(servable, learnt.channels, 0.75)
+    assert learnt.channels.test is not None
+    assert (evaluation.channel, evaluation.files) == ("test", learnt.channels.test.files)
+    assert (evaluation.accuracy, evaluation.threshold) == (1.0, 0.75)
+    assert not evaluation.validated_on
+    assert evaluation.leak_free() is evaluation
+    # Twelve scans of validation, all right: no more can be promised than 13 of 14.
+    assert np.mean(evaluation.probabilities.max(axis=1)) == pytest.approx(13 / 14, abs=0.05)
+
+
+def test_without_a_test_channel_val_is_evaluated_and_the_log_says_so(
+    learnt: Learnt, caplog: pytest.LogCaptureFixture
+) -> None:
+    servable = Servable(learnt.network, 1.0, 32)
+    evaluation = assess.evaluate(servable, replace(learnt.channels, test=None), 0.0)
+    assert (evaluation.channel, len(evaluation.files)) == ("val", 12)
+    assert evaluation.leak_free() is evaluation
+    assert evaluation.validated_on
+    (warning,) = [record for record in caplog.records if record.name == assess.__name__]
+    assert "No test channel: figures are on val" in warning.getMessage()
+
+
+def test_a_picture_or_its_like_on_the_training_side_is_a_leak(learnt: Learnt) -> None:
+    channels = learnt.channels
+    assert channels.test is not None
+    pictures, groups = channels.test.pictures.copy(), channels.test.groups.copy()
+    pictures[0], groups[0] = channels.train.pictures[3], channels.train.groups[3]
+    groups[1] = channels.val.groups[2]
+    leaky = replace(channels, test=replace(channels.test, pictures=pictures, groups=groups))
+    evaluation = assess.evaluate(Servable(learnt.network, 1.0, 32), leaky, 0.0)
+    assert evaluation.leaks is not None
+    assert evaluation.resembles is not None
+    assert evaluation.leaks.nonzero()[0].tolist() == [0]
+    assert evaluation.resembles.nonzero()[0].tolist() == [0, 1]
+
+
+def test_the_threshold_leaves_most_of_val_confident(learnt: Learnt) -> None:
+    servable = Servable(learnt.network, 1.0, 32)
+    threshold = assess.choose_threshold(servable, learnt.channels)
+    on_val = assess.evaluate(servable, replace(learnt.channels, test=None), threshold)
+    assert 10 <= (on_val.confidence >= threshold).sum() <= 11
+
+
+def test_the_saved_functions_are_stressed(learnt: Learnt) -> None:
+    servable = Servable(learnt.network, 1.0, 32)
+    evaluation = assess.evaluate(servable, learnt.channels, 0.0)
+    found = assess.stress(servable, evaluation, lambda: False)
+    assert (found.scans, found.clean_accuracy, found.skipped) == (10, 1.0, None)
+    by_name = {condition.name: condition.accuracy for condition in found.conditions}
+    # Brightness tells these scans apart, so that a black middle costs them something.
+    assert by_name["mirrored"] == 1.0
+    assert by_name["only the border left (outer 8 px)"] < 1.0
+
+
+def test_the_detector_is_fitted_on_train_and_its_figures_are_of_test(learnt: Learnt) -> None:
+    detector = assess.fit_detector(learnt.network, learnt.channels, PARAMETERS)
+    servable = Servable(learnt.network, 1.0, 32, detector)
+    figures = assess.evaluate_foreign(servable, detector.threshold, learnt.channels, PARAMETERS)
+    assert figures.scans == 10
+    # The scans are noise of a narrow range: not all drawn noise can be told from them.
+    assert figures.false_alarms <= 0.1
+    assert figures.auroc > 0.95
+    without_test = replace(learnt.channels, test=None)
+    assert assess.evaluate_foreign(servable, 0.0, without_test, PARAMETERS).scans == 12
