@@ -87,14 +87,12 @@ def serve() -> None:
 @click.argument("out_dir", type=click.Path(path_type=Path))
 def evaluate(model_dir: Path, source: Path, out_dir: Path) -> None:
     """Evaluate MODEL_DIR on all scans of SOURCE; write the reports to OUT_DIR."""
-    from brain_tumor.training import evaluation, quality, report, robustness, summary
+    from brain_tumor.training import assess, report, summary
 
-    evaluated, info, model = evaluation.evaluate_model(model_dir, source)
-    stressed = robustness.measure_robustness(model, evaluated, lambda: False)
-    findings = quality.find(evaluated, info, stressed)
+    findings = assess.assess_model(model_dir, source)
     report.write_findings(findings, out_dir)
     click.echo(summary.headline_sentence(findings))
-    click.echo(summary.leak_sentence(evaluated))
+    click.echo(summary.leak_sentence(findings.evaluation))
     click.echo(f"The reports are in {out_dir}; report.html is the one to read.")
 
 

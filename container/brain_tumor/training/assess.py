@@ -6,6 +6,7 @@ Everything is measured on the very functions that are saved afterwards.
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,12 +14,13 @@ from numpy.typing import NDArray
 
 from brain_tumor import artifact
 from brain_tumor.data.scans import ScanTable
-from brain_tumor.training import abstention
+from brain_tumor.training import abstention, quality
 from brain_tumor.training.calibration import fit_temperature
 from brain_tumor.training.channels import Channels
 from brain_tumor.training.evaluation import (
     Evaluation,
     ForeignFigures,
+    evaluate_model,
     evaluate_table,
     label_indices,
     overlap,
@@ -30,11 +32,14 @@ from brain_tumor.training.foreign.detector import Detector
 from brain_tumor.training.foreign.figures import foreign_figures
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.pipeline import validation_batches
+from brain_tumor.training.quality import Findings
 from brain_tumor.training.robustness import Robustness, measure_robustness
 
 log = logging.getLogger(__name__)
 
 _BATCH = 64
+_SEEDS_OF_FITTING = 2
+"""The job's seed and the next one drew the pictures that the detector was fitted on."""
 
 
 def calibrate(network: keras.Model, channels: Channels) -> float:
@@ -92,8 +97,8 @@ def evaluate_foreign(
     """Measure the detector on the test channel's scans, or on val's where there is none."""
     table = channels.val if channels.test is None else channels.test
     scores = artifact.as_scores(servable.serving_scores)
-    # The two seeds before this one drew the pictures that the detector was fitted on.
-    figures = foreign_figures(scores, threshold, table.pixels, parameters.seed + 2)
+    seed = parameters.seed + _SEEDS_OF_FITTING
+    figures = foreign_figures(scores, threshold, table.pixels, seed)
     log.info(
         "Foreign pictures: AUROC %.4f; %.1f %% of %d scans are refused",
         figures.auroc,
@@ -101,6 +106,23 @@ def evaluate_foreign(
         figures.scans,
     )
     return figures
+
+
+def assess_model(model_dir: Path, source: Path) -> Findings:
+    """Measure a model folder on every readable scan of an archive, as a job measures its own.
+
+    Raises:
+        ArtifactError: the folder is no model.
+        DataError: the archive cannot be read, or holds a class that the model has not.
+    """
+    evaluation, info, predict = evaluate_model(model_dir, source)
+    foreign_threshold, figures = info.thresholds.get("foreign"), None
+    if foreign_threshold is not None:
+        scores = artifact.load_scores(model_dir)
+        seed = int(info.hyperparameters.get("seed", 0)) + _SEEDS_OF_FITTING
+        figures = foreign_figures(scores, foreign_threshold, evaluation.pixels, seed)
+    robustness = measure_robustness(predict, evaluation, lambda: False)
+    return quality.find(evaluation, info, robustness, figures)
 
 
 def _one_of_each_group(table: ScanTable) -> NDArray[np.uint8]:
