@@ -16,6 +16,7 @@ from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from brain_tumor.training.foreign.bank import DRAWN, SPOILT, UNSEEN, draw_bank, pictures_of_each
 from brain_tumor.training.foreign.feature_maps import read_statistics, watch
@@ -118,7 +119,10 @@ def fit_detector(
     # Varied as the drawn pictures are: else a rotated or a dim scan would look drawn.
     scans = read_statistics(watched, np.concatenate([train, _varied(train[::2], random)]))
     held_back = read_statistics(watched, np.concatenate([val, _varied(val, random)]))
-    detector = _fit(scans, read_statistics(watched, bank.pixels), held_back)
+    foreign = read_statistics(watched, bank.pixels)
+    # On busy cores, BLAS threads wait for each other longer than such small matrices take.
+    with threadpool_limits(1):
+        detector = _fit(scans, foreign, held_back)
     others = draw_bank(kinds, pictures_of_each(len(val)) // 2, size, seed + 1, val)
     known, drawn = (
         np.asarray(detector.score(values))
