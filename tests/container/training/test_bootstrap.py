@@ -106,6 +106,6 @@ def test_as_they_are_every_scan_counts_once() -> None:
 
 def test_a_thousand_resamples_of_many_scans_take_seconds_at_most() -> None:
     right = np.ones(20_000)
-    start = time.monotonic()
+    start = time.process_time()
     _mean(right, np.arange(20_000, dtype=np.int32))
-    assert time.monotonic() - start < 30
+    assert time.process_time() - start < 30
