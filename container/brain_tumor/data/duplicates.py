@@ -17,13 +17,12 @@ from brain_tumor.data.neighbours import Pairs, find_pairs
 from brain_tumor.data.table import ScanTable
 
 SAME = 0.015
-"""Largest distance of copies of one picture. The public set's leaking copies lie below 0.002, and
-the number of leaks does not change between 0.002 and 0.015; padded, cropped and re-contrasted
-copies need the room."""
+"""Largest distance of copies of one picture. The public set's leaking copies lie below 0.002 and
+their number stays the same up to 0.015; scaled and re-contrasted copies need the room."""
 
 NEAR = 0.07
-"""Largest distance of near-duplicates, mostly neighbouring slices of one patient. Beyond 0.10
-groups of different patients begin to chain together."""
+"""Largest distance of near-duplicates, mostly neighbouring slices of one patient. Up to here
+groups stay small; from 0.08 on scans of many patients chain together."""
 
 _Numbers = NDArray[np.int32]
 

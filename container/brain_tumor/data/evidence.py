@@ -107,8 +107,8 @@ def _rows_by_picture(table: ScanTable, rows: Sequence[int]) -> dict[int, list[in
 
 def _spread(kind: str, rows: list[tuple[int, int]]) -> list[tuple[str, tuple[int, int]]]:
     """Take pairs evenly from all of them, so that no single class fills the page."""
-    places = np.unique(np.linspace(0, len(rows) - 1, _EACH_KIND).astype(int)) if rows else []
-    return [(kind, rows[place]) for place in places]
+    places = {round(place) for place in np.linspace(0, len(rows) - 1, _EACH_KIND)} if rows else ()
+    return [(kind, rows[place]) for place in sorted(places)]
 
 
 def _leaking_rows(table: ScanTable, leaks: Sequence[Leak]) -> list[tuple[int, int]]:

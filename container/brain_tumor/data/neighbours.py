@@ -9,6 +9,7 @@ transposition only exchanges them, so two matrix products over low frequencies g
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import scipy.fft
@@ -29,6 +30,7 @@ _LANDMARKS_A_SCAN = 6
 # Of float32 sums over 3,136 products; a bound must not cut off what it bounds.
 _ROUNDING = 1e-4
 
+_Grey = TypeVar("_Grey", np.uint8, np.float32)
 _Floats = NDArray[np.float32]
 _Rows = NDArray[np.int32]
 
@@ -65,7 +67,7 @@ def inverse(pose: int) -> int:
     return int(_INVERSE[pose])
 
 
-def turn(pictures: NDArray[np.generic], pose: int) -> NDArray[np.generic]:
+def turn(pictures: NDArray[_Grey], pose: int) -> NDArray[_Grey]:
     """Put pictures (..., height, width) into a pose, an index into POSES."""
     if pose >= 4:
         pictures = pictures.swapaxes(-1, -2)
@@ -74,9 +76,7 @@ def turn(pictures: NDArray[np.generic], pose: int) -> NDArray[np.generic]:
     return pictures[..., ::-1] if pose & 1 else pictures
 
 
-def compare(
-    thumbnails: Thumbnails, first: NDArray[np.intp], second: NDArray[np.intp]
-) -> Pairs:
+def compare(thumbnails: Thumbnails, first: NDArray[np.intp], second: NDArray[np.intp]) -> Pairs:
     """Measure given pairs of rows in all poses, both of (m,); in the order given."""
     pose = np.zeros(len(first), np.int8)
     distance = np.full(len(first), np.inf, np.float32)
@@ -85,9 +85,7 @@ def compare(
             there = 1 - _correlate(pictures, first, second, number)
             pose[there < distance] = number
             distance = np.minimum(distance, there)
-    return Pairs(
-        first.astype(np.int32), second.astype(np.int32), pose, np.maximum(0, distance)
-    )
+    return Pairs(first.astype(np.int32), second.astype(np.int32), pose, np.maximum(0, distance))
 
 
 def find_pairs(thumbnails: Thumbnails, distance: float) -> Pairs:
@@ -245,9 +243,9 @@ def _compared_together(spectra: _Spectra) -> Iterator[NDArray[np.intp]]:
     for start in range(0, count, _BLOCK):
         a = [part[start : start + _BLOCK] for part in spectra.upright]
         likeness = np.maximum.reduce(_in_all_poses(a, upright) + _in_all_poses(a, transposed))
-        given[start : start + _BLOCK] = np.argpartition(
-            -likeness, _LANDMARKS_A_SCAN, axis=1
-        )[:, :_LANDMARKS_A_SCAN]
+        given[start : start + _BLOCK] = np.argpartition(-likeness, _LANDMARKS_A_SCAN, axis=1)[
+            :, :_LANDMARKS_A_SCAN
+        ]
     order = np.argsort(given, axis=None, kind="stable")
     ends = np.cumsum(np.bincount(given.ravel(), minlength=len(marks)))[:-1]
     for places in np.split(order, ends):

@@ -124,7 +124,8 @@ def _best_rows(table: ScanTable) -> list[int]:
     groups = duplicate_groups(table)
     first = np.array([group[0] for group in groups for _ in group], np.intp)
     rows = np.array([row for group in groups for row in group], np.intp)
-    pose = dict(zip(rows.tolist(), compare(table.thumbnails, rows, first).pose.tolist()))
+    poses = compare(table.thumbnails, rows, first).pose.tolist()
+    pose = dict(zip(rows.tolist(), poses, strict=True))
     best = []
     for group in groups:
         common = Counter(pose[row] for row in group)

@@ -156,7 +156,9 @@ def _nearest(
     return np.concatenate(nearest)
 
 
-def _tiny(pictures: NDArray[np.uint8], rows: Sequence[int] | NDArray[np.intp]) -> NDArray[np.float32]:
+def _tiny(
+    pictures: NDArray[np.uint8], rows: Sequence[int] | NDArray[np.intp]
+) -> NDArray[np.float32]:
     """Scale thumbnails to 16x16 by their low frequencies: (n, 256), of mean 0 and norm 1."""
     parts = [np.empty((0, _TINY * _TINY), np.float32)]
     for start in range(0, len(rows), _BLOCK):

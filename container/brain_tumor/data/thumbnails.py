@@ -64,7 +64,8 @@ def draw_thumbnails(pixels: Pixels) -> tuple[NDArray[np.uint8], NDArray[np.uint8
 def head_box(pixels: Pixels) -> tuple[float, float, float, float]:
     """Find the bounding box of what is brighter than the background.
 
-    A row or column belongs to the head when enough of it is brighter than the background; single bright dots (noise, letters) do not count.
+    A row or column belongs to the head when enough of it is brighter than the background; single
+    bright dots (noise, letters) do not count.
 
     Returns:
         (left, upper, right, lower), pixels; the whole picture when nothing stands out.
@@ -102,4 +103,5 @@ def _stretched(image: Image.Image, box: tuple[float, float, float, float]) -> ND
     low, high = float(values.min()), float(values.max())
     if high - low < _LEAST_CONTRAST:
         return np.zeros((SIZE, SIZE), np.uint8)
-    return np.rint((values - low) * (255 / (high - low))).astype(np.uint8)
+    stretched: NDArray[np.uint8] = np.rint((values - low) * (255 / (high - low))).astype(np.uint8)
+    return stretched
