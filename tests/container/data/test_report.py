@@ -109,7 +109,7 @@ def test_a_leak_stands_on_top_of_the_page_and_in_the_json_with_pose_and_pictures
     with Archive(write_folder(tmp_path / "scans", members)) as archive:
         table = read_scans(archive)
     splits = {
-        side: [scan.file for scan in table.scans if scan.side == side] for side in ("train", "test")
+        name: [scan.file for scan in table.scans if scan.side == name] for name in ("train", "test")
     }
     report = describe(table, splits)
     (leak,) = report.leaks
