@@ -106,7 +106,7 @@ def _read(plan: _Plan) -> tuple[ScanTable, float]:
 
 def _encoded(plan: _Plan, row: int) -> bytes:
     random = np.random.default_rng([len(plan.head), row])
-    pixels = _head(int(plan.head[row]), 8.0 * plan.is_neighbour[row], random)
+    pixels = _head(int(plan.head[row]), 30.0 * plan.is_neighbour[row], random)
     quality = 90
     if plan.is_copy[row]:
         grey = np.asarray(turn(pixels, int(random.integers(8))), np.float64)

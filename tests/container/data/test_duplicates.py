@@ -77,7 +77,7 @@ def test_a_changed_copy_is_the_same_picture(how: str, tmp_path: Path) -> None:
 
 def test_neighbouring_slices_are_one_group_but_not_one_picture(tmp_path: Path) -> None:
     members = {f"a/{seed}.png": encode(head(seed), "PNG") for seed in range(8)}
-    members |= {f"a/{seed}-next.png": encode(head(seed, 8), "PNG") for seed in range(8)}
+    members |= {f"a/{seed}-next.png": encode(head(seed, 30), "PNG") for seed in range(8)}
     with Archive(write_folder(tmp_path / "d", members)) as archive:
         table = read_scans(archive)
     assert len(duplicate_groups(table)) == 16

@@ -342,7 +342,7 @@ def _slices(count: int, first: int) -> dict[str, bytes]:
     for label, start in (("a", first), ("b", first + 100)):
         for number in range(start, start + count):
             members[f"{label}/{number}.png"] = encode(head(number), "PNG")
-            members[f"{label}/{number}-next.png"] = encode(head(number, 8), "PNG")
+            members[f"{label}/{number}-next.png"] = encode(head(number, 30), "PNG")
     return members
 
 
