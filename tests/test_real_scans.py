@@ -103,8 +103,8 @@ def test_no_real_scan_resembles_one_of_another_side(real_parts: Path) -> None:
 def _standardised(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
     flat = pictures.reshape(len(pictures), -1).astype(np.float32)
     flat -= flat.mean(1, keepdims=True)
-    norms: NDArray[np.float32] = np.linalg.norm(flat, axis=1, keepdims=True)
-    return flat / np.maximum(norms, 1e-6)
+    norms = np.linalg.norm(flat, axis=1, keepdims=True)
+    return (flat / np.maximum(norms, 1e-6)).astype(np.float32)
 
 
 def test_a_short_job_learns_far_more_than_the_largest_class(real_model: Path) -> None:

@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import pytest
 
@@ -136,7 +135,8 @@ def test_an_edition_of_the_public_data_set_is_known_by_its_counts(
 ) -> None:
     with Archive(write_folder(tmp_path / "d", {"a/1.png": png(1)})) as archive:
         one = read_scans(archive)
-    train, test = cast(Side, "train"), cast(Side, "test")
+    train: Side = "train"
+    test: Side = "test"
     sides = [train] * counts[0] + [test] * counts[1]
     table = replace(
         join([one] * len(sides)), scans=[Scan(f"{n}", "a", side) for n, side in enumerate(sides)]
