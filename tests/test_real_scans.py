@@ -104,7 +104,8 @@ def _standardised(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
     flat = pictures.reshape(len(pictures), -1).astype(np.float32)
     flat -= flat.mean(1, keepdims=True)
     norms = np.linalg.norm(flat, axis=1, keepdims=True)
-    return (flat / np.maximum(norms, 1e-6)).astype(np.float32)
+    standardised: NDArray[np.float32] = (flat / np.maximum(norms, 1e-6)).astype(np.float32)
+    return standardised
 
 
 def test_a_short_job_learns_far_more_than_the_largest_class(real_model: Path) -> None:

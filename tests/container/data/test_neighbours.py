@@ -9,7 +9,7 @@ from brain_tumor.data.neighbours import POSES, Pairs, compare, find_pairs, turn
 from brain_tumor.data.thumbnails import Thumbnails, draw_thumbnails
 from tests.scans import head
 
-LIMIT = 0.3
+LIMIT = 0.1
 
 
 def _thumbnails(pictures: list[NDArray[np.uint8]]) -> Thumbnails:
@@ -20,7 +20,7 @@ def _thumbnails(pictures: list[NDArray[np.uint8]]) -> Thumbnails:
 @pytest.fixture(scope="module")
 def some() -> Thumbnails:
     """Give 240 scans: heads, each with a neighbour, every other one turned, and one of nothing."""
-    pictures = [turn(head(n // 2, 10.0 * (n % 2)), n % 8) for n in range(239)]
+    pictures = [turn(head(n // 2, 20.0 * (n % 2)), n % 8) for n in range(239)]
     return _thumbnails([*pictures, np.zeros((60, 60), np.uint8)])
 
 
@@ -61,7 +61,8 @@ def _distances(pairs: Pairs) -> dict[tuple[int, int], float]:
 def test_the_pairs_are_those_of_brute_force(some: Thumbnails) -> None:
     found, wanted = _distances(find_pairs(some, LIMIT)), _by_brute_force(some)
     assert len(wanted) >= 119
-    assert found == pytest.approx(wanted, abs=1e-5)
+    # Sums of 3,136 products in float32 against the same in float64.
+    assert found == pytest.approx(wanted, abs=5e-5)
 
 
 def test_landmarks_find_all_copies_of_a_set_too_large_to_compare_all_with_all(
