@@ -28,12 +28,13 @@ def draw_phantom(label: str, random: np.random.Generator) -> Image.Image:
     """
     image = Image.new("L", (SIZE, SIZE), int(random.integers(0, 12)))
     draw = ImageDraw.Draw(image)
-    x, y = SIZE / 2 + random.normal(0, 4, 2)
-    width, height = random.uniform(62, 72), random.uniform(76, 86)
+    x, y = SIZE / 2 + random.normal(0, 5, 2)
+    width, height = random.uniform(56, 74), random.uniform(70, 86)
     _disc(draw, x, y, width, height, int(random.integers(150, 210)))
     _disc(draw, x, y, width - 6, height - 6, 25)
     brain = int(random.integers(85, 120))
     _disc(draw, x, y, width - 10, height - 10, brain)
+    image.paste(_tissue(random, brain), mask=_inside(x, y, width - 10, height - 10))
     for side in (-1, 1):
         _disc(draw, x + side * 12, y - 4, random.uniform(4, 8), random.uniform(16, 24), brain - 45)
     _LESIONS[label](draw, random, x, y, width, height)
@@ -55,6 +56,18 @@ def write_phantoms(path: Path, per_class: int, seed: int) -> None:
                 name = f"{side}/{label}/phantom-{number:04}.jpg"
                 # Of 1980, ZipInfo's default: the same seed gives the same zip to the byte.
                 archive.writestr(zipfile.ZipInfo(name), data.getvalue())
+
+
+def _tissue(random: np.random.Generator, brain: int) -> Image.Image:
+    """Draw a brain of its own for every phantom: without it they would all be near-duplicates."""
+    coarse = random.normal(brain, 45, (14, 14)).clip(20, 175).astype(np.uint8)
+    return Image.fromarray(coarse).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+
+
+def _inside(x: float, y: float, width: float, height: float) -> Image.Image:
+    mask = Image.new("L", (SIZE, SIZE))
+    _disc(ImageDraw.Draw(mask), x, y, width, height, 255)
+    return mask
 
 
 def _disc(

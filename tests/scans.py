@@ -17,6 +17,21 @@ def noise(seed: int, size: int = 64) -> NDArray[np.uint8]:
     return random.integers(0, 256, (size, size + size // 2), dtype=np.uint8)
 
 
+def head(seed: int, change: float = 0) -> NDArray[np.uint8]:
+    """Draw a head, 160 x 160: smooth tissue of its own in an ellipse of its own on black.
+
+    With `change` (grey levels) the tissue differs a little, as in a neighbouring slice.
+    """
+    random = np.random.default_rng(seed)
+    centre, radius = random.normal(80, 3, 2), random.uniform(48, 62, 2)
+    tissue = random.normal(110, 40, (14, 14)) + change * random.normal(0, 1, (14, 14))
+    coarse = Image.fromarray(tissue.clip(20, 220).astype(np.uint8))
+    grey = np.asarray(coarse.resize((160, 160), Image.Resampling.BICUBIC))
+    y, x = np.ogrid[:160, :160]
+    reach = ((y - centre[0]) / radius[0]) ** 2 + ((x - centre[1]) / radius[1]) ** 2
+    return np.where(reach > 1.15, 0, np.where(reach > 1, 190, grey)).astype(np.uint8)
+
+
 def encode(image: Image.Image | NDArray[Any], kind: str, **options: Any) -> bytes:
     """Encode an image, or an array of pixels, in one of Pillow's formats."""
     picture = image if isinstance(image, Image.Image) else Image.fromarray(image)

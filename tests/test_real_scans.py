@@ -5,11 +5,19 @@ import hashlib
 import json
 import os
 import zipfile
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from brain_tumor import images
+from brain_tumor.data.archive import Archive
+from brain_tumor.data.duplicates import NEAR
+from brain_tumor.data.prepare import check
+from brain_tumor.data.report import DatasetReport
+from brain_tumor.data.scans import decode_scans
 from tests.jobs import make_ml_dir, run_cli, run_train
 from tests.server import Server, free_port
 
@@ -52,6 +60,52 @@ def test_no_real_picture_stands_on_two_sides(real_parts: Path) -> None:
                 assert digest not in seen, f"{name}/{member} is {seen[digest]}"
                 seen[digest] = f"{name}/{member}"
     assert len(seen) > 1000
+
+
+@pytest.fixture(scope="module")
+def real_report() -> DatasetReport:
+    """Give the report on the archive with its own sides."""
+    return check(Path(str(ARCHIVE)), None)
+
+
+def test_most_of_the_official_test_side_leaks_and_most_of_that_is_mirrored(
+    real_report: DatasetReport,
+) -> None:
+    leaks = [leak for leak in real_report.leaks if leak.side == "test"]
+    assert len(leaks) > 0.7 * len(real_report.splits["test"])
+    poses = Counter(leak.pose for leak in leaks)
+    assert poses.most_common(1)[0][0] == "mirror"
+    assert set(poses) <= {"mirror", "identity", "flip", "rot180"}
+    assert max(leak.distance for leak in leaks) < 0.015
+    memory = real_report.shortcuts.nearest_neighbour
+    assert memory is not None
+    assert memory.accuracy_without is not None
+    assert memory.accuracy - memory.accuracy_without > 0.15
+    assert "colour mode" in real_report.shortcuts.clear
+    assert len(real_report.conflicts) == 4
+
+
+def test_no_real_scan_resembles_one_of_another_side(real_parts: Path) -> None:
+    """Compare a sample by definition: no tree, no bound, no cosine transform."""
+    sides = {}
+    for name in ("Train.zip", "Val.zip", "Test.zip"):
+        with Archive(real_parts / name) as archive:
+            sides[name] = decode_scans(archive).thumbnails
+    for name in ("Val.zip", "Test.zip"):
+        for kind in ("whole", "head"):
+            known, sample = getattr(sides["Train.zip"], kind), getattr(sides[name], kind)[::5]
+            for turned in (sample, sample.swapaxes(1, 2)):
+                for flipped in (turned, turned[:, ::-1], turned[:, :, ::-1], turned[:, ::-1, ::-1]):
+                    nearest = (_standardised(flipped) @ _standardised(known).T).max()
+                    assert 1 - nearest > NEAR
+
+
+def _standardised(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    flat = pictures.reshape(len(pictures), -1).astype(np.float32)
+    flat -= flat.mean(1, keepdims=True)
+    norms = np.linalg.norm(flat, axis=1, keepdims=True)
+    standardised: NDArray[np.float32] = (flat / np.maximum(norms, 1e-6)).astype(np.float32)
+    return standardised
 
 
 def test_a_short_job_learns_far_more_than_the_largest_class(real_model: Path) -> None:

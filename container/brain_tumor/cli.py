@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -43,13 +43,27 @@ def main() -> None:
 @click.option("--test", default=0.15, help="Share of the scans for Test.zip; 0 writes none.")
 @click.option("--seed", default=0, help="The same seed gives the same split.")
 @click.option("--official", is_flag=True, help="Keep the archive's own Training and Testing.")
+@click.option(
+    "--duplicates",
+    type=click.Choice(["drop", "keep"]),
+    default="drop",
+    help="Keep one file of each picture, or all of them on one side.",
+)
 def prepare(
-    source: Path, out_dir: Path, val: float, test: float, seed: int, official: bool
+    source: Path,
+    out_dir: Path,
+    val: float,
+    test: float,
+    seed: int,
+    official: bool,
+    duplicates: Literal["drop", "keep"],
 ) -> None:
     """Split SOURCE (a zip or folder) into Train.zip, Val.zip and Test.zip in OUT_DIR."""
     from brain_tumor.data import prepare as data
 
-    report = data.prepare(source, out_dir, val=val, test=test, seed=seed, official=official)
+    report = data.prepare(
+        source, out_dir, val=val, test=test, seed=seed, official=official, duplicates=duplicates
+    )
     _print_summary(report.model_dump())
     zips = [name for side, name in data.ZIP_NAMES.items() if report.splits.get(side)]
     click.echo(f"Written to {out_dir}: {', '.join(zips)}, dataset_report.json and .html")
@@ -59,7 +73,7 @@ def prepare(
 @_SOURCE
 @click.option("--out", type=click.Path(path_type=Path), help="Write the report files here.")
 def check(source: Path, out: Path | None) -> None:
-    """Report on SOURCE (a zip or folder): classes, damaged files, duplicates, conflicts."""
+    """Report on SOURCE (a zip or folder): damage, duplicates, leaks, conflicts, shortcuts."""
     from brain_tumor.data import prepare as data
 
     _print_summary(data.check(source, out).model_dump())
@@ -141,7 +155,7 @@ def _print_summary(report: dict[str, Any]) -> None:
     click.echo(f"{report['files']} files, {report['distinct']} distinct pictures")
     for name, count in report["classes"].items():
         click.echo(f"  {name}: {count}")
-    for key in ("damaged", "duplicate_groups", "conflicts"):
+    for key in ("damaged", "duplicate_groups", "near_groups", "conflicts", "leaks"):
         click.echo(f"  {key.replace('_', ' ')}: {len(report[key])}")
     for side, files in report["splits"].items():
         click.echo(f"  side {side}: {len(files)}")

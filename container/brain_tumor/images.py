@@ -61,6 +61,14 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
         ) from error
 
 
+def format_and_mode(data: bytes) -> tuple[str, str]:
+    """Read a decodable image's format (JPEG, ...) and colour mode (L, RGB, ...) from its header."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return str(image.format), image.mode
+
+
 def resize(pixels: Pixels, size: int) -> Pixels:
     """Scale (height, width) uint8 to (size, size) uint8, antialiased bilinear."""
     if pixels.shape == (size, size):

@@ -2,15 +2,21 @@
 
 import logging
 import zipfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
+from typing import Literal
+
+import numpy as np
 
 from brain_tumor.data.archive import Archive, Side
-from brain_tumor.data.duplicates import duplicate_groups, is_conflict
-from brain_tumor.data.report import DatasetReport, describe, write_report
-from brain_tumor.data.scans import ScanTable, read_scans, require_every_class
+from brain_tumor.data.duplicates import conflicting, duplicate_groups, group_rows
+from brain_tumor.data.neighbours import compare
+from brain_tumor.data.report import DatasetReport, describe, log_findings, write_report
+from brain_tumor.data.scans import read_scans, require_every_class
 from brain_tumor.data.split import split_groups
+from brain_tumor.data.table import ScanTable
 from brain_tumor.errors import DataError
 
 ZIP_NAMES: dict[Side, str] = {"train": "Train.zip", "val": "Val.zip", "test": "Test.zip"}
@@ -31,6 +37,7 @@ def check(source: Path, out_dir: Path | None) -> DatasetReport:
         if scan.side is not None:
             sides.setdefault(scan.side, []).append(scan.file)
     report = describe(table, sides)
+    log_findings(report)
     if out_dir is not None:
         write_report(report, out_dir, source.name)
     return report
@@ -44,12 +51,14 @@ def prepare(
     test: float = 0.15,
     seed: int = 0,
     official: bool = False,
+    duplicates: Literal["drop", "keep"] = "drop",
 ) -> DatasetReport:
-    """Split an archive into zips of class folders, none of whose pictures stands on two sides.
+    """Split an archive into zips of class folders; what resembles each other is on one side.
 
-    One file of each picture is kept; pictures with conflicting labels and damaged files are left
-    out. With `official` the archive's own sides are kept as they are, duplicates and all; `val`
-    is then split off the training side unless the archive has one, and `test` is not used.
+    One file of each picture is kept, a grey and upright one where there is one; pictures with
+    conflicting labels and damaged files are left out. With `official` the archive's own sides are
+    kept as they are, duplicates and all; `val` is then split off the training side, whole
+    near-duplicate groups to one side, unless the archive has one, and `test` is not used.
 
     Args:
         source: zip or folder; without `official` its own sides are pooled.
@@ -58,6 +67,7 @@ def prepare(
         test: share of the scans for Test.zip; 0 writes none.
         seed: the same seed and scans give the same zips, to the byte.
         official: keep the archive's own split.
+        duplicates: "keep" keeps all files of a picture, on one side.
 
     Raises:
         DataError: the archive cannot be read or split.
@@ -71,14 +81,13 @@ def prepare(
         if official:
             sides = _official_sides(table, val, seed)
         else:
-            groups = [g[:1] for g in duplicate_groups(table) if not is_conflict(table, g)]
-            _require_classes_without_conflicts(table, groups)
             shares: dict[Side, float] = {"train": 1 - val - test, "val": val, "test": test}
-            sides = split_groups(groups, table.labels, shares, seed)
+            sides = _split(table, _usable_rows(table, duplicates), shares, seed)
         splits: dict[str, list[str]] = {
             side: [table.files[row] for row in rows] for side, rows in sides.items()
         }
         report = describe(table, splits)
+        log_findings(report)
         _write_all(archive, table, sides, report, out_dir)
     return report
 
@@ -99,14 +108,37 @@ def _require_apart(source: Path, out_dir: Path) -> None:
         )
 
 
-def _require_classes_without_conflicts(table: ScanTable, groups: Sequence[Sequence[int]]) -> None:
-    left = {table.labels[group[0]] for group in groups}
-    lost = sorted(set(table.labels) - left)
+def _usable_rows(table: ScanTable, duplicates: Literal["drop", "keep"]) -> list[int]:
+    usable = np.flatnonzero(~conflicting(table)).tolist()
+    lost = sorted(set(table.labels) - {table.labels[row] for row in usable})
     if lost:
         raise DataError(
             f"Every picture of class {', '.join(lost)} stands in another class too, so none can "
             "be used. Usual cause: one class folder copied under two names."
         )
+    return usable if duplicates == "keep" else sorted(set(usable).intersection(_best_rows(table)))
+
+
+def _best_rows(table: ScanTable) -> list[int]:
+    """Choose a row of each picture: grey before colour, then the pose that most copies have."""
+    groups = duplicate_groups(table)
+    first = np.array([group[0] for group in groups for _ in group], np.intp)
+    rows = np.array([row for group in groups for row in group], np.intp)
+    poses = compare(table.thumbnails, rows, first).pose.tolist()
+    pose = dict(zip(rows.tolist(), poses, strict=True))
+    best = []
+    for group in groups:
+        common = Counter(pose[row] for row in group)
+        best.append(min(group, key=lambda r: (table.cues[r].mode != "L", -common[pose[r]], r)))
+    return best
+
+
+def _split(
+    table: ScanTable, rows: Sequence[int], shares: Mapping[Side, float], seed: int
+) -> dict[Side, list[int]]:
+    """Deal out rows, whole near-duplicate groups to one side."""
+    groups = [[rows[place] for place in group] for group in group_rows(table.groups[list(rows)])]
+    return split_groups(groups, table.labels, shares, seed)
 
 
 def _require_classes(source: Path, table: ScanTable) -> None:
@@ -130,23 +162,8 @@ def _official_sides(table: ScanTable, val: float, seed: int) -> dict[Side, list[
             f"Test) on top; this one has {len(given['train'])} scans in the one and "
             f"{len(given['test'])} in the other. Leave --official out to make a split."
         )
-    groups = duplicate_groups(table)
-    on_test = set(given["test"])
-    leaking = sum(
-        len(on_test.intersection(group)) for group in groups if not on_test.issuperset(group)
-    )
-    if leaking:
-        log.warning(
-            "LEAK: %d of the %d test files also stand, to the pixel, outside the test side. A "
-            "test accuracy on this split is too high.",
-            leaking,
-            len(on_test),
-        )
     if val and not given["val"]:
-        on_train = set(given["train"])
-        of_train = [kept for group in groups if (kept := [r for r in group if r in on_train])]
-        shares: dict[Side, float] = {"train": 1 - val, "val": val}
-        given.update(split_groups(of_train, table.labels, shares, seed))
+        given.update(_split(table, given["train"], {"train": 1 - val, "val": val}, seed))
     return given
 
 

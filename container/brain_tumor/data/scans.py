@@ -1,106 +1,95 @@
-"""Scans read and decoded in one pass: the table that duplicates, splits and training work on."""
+"""Scans read and decoded in one pass: an archive becomes a table."""
 
 import hashlib
 import os
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from brain_tumor import images
-from brain_tumor.data.archive import Archive, Scan
+from brain_tumor.data.archive import Archive
+from brain_tumor.data.duplicates import find_duplicates
+from brain_tumor.data.neighbours import NO_PAIRS
+from brain_tumor.data.table import Cues, Damaged, ScanTable
+from brain_tumor.data.thumbnails import Thumbnails, draw_thumbnails
 from brain_tumor.errors import DataError, ImageError
 
-
-@dataclass(frozen=True)
-class Damaged:
-    """A file that is left out, and why."""
-
-    file: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class ScanTable:
-    """The readable scans of an archive, one row each, in the order of their file names."""
-
-    scans: list[Scan]
-    digests: list[str]
-    """SHA-256 of each scan's decoded pixels and their shape."""
-    pixels: NDArray[np.uint8]
-    """(n, size, size), 0-255; size is 0 when no pixels were asked for."""
-    damaged: list[Damaged]
-    pictures: NDArray[np.int32]
-    """(n,) number of the picture that a row shows; copies of one picture have one number."""
-    groups: NDArray[np.int32]
-    """(n,) number of the near-duplicate group of a row; a picture lies in one group as a whole."""
-
-    def __len__(self) -> int:
-        return len(self.scans)
-
-    @property
-    def labels(self) -> list[str]:
-        """The class name of each row."""
-        return [scan.label for scan in self.scans]
-
-    @property
-    def files(self) -> list[str]:
-        """The file name of each row."""
-        return [scan.file for scan in self.scans]
-
-    def rows(self, indices: Sequence[int]) -> "ScanTable":
-        """Return a table of these rows only."""
-        return ScanTable(
-            scans=[self.scans[i] for i in indices],
-            digests=[self.digests[i] for i in indices],
-            pixels=self.pixels[list(indices)],
-            damaged=self.damaged,
-            pictures=self.pictures[list(indices)],
-            groups=self.groups[list(indices)],
-        )
+__all__ = ["Damaged", "ScanTable", "decode_scans", "read_scans", "require_every_class"]
 
 
 def read_scans(archive: Archive, size: int = 0) -> ScanTable:
-    """Decode every scan once, on all cores; damaged ones are listed, not raised.
+    """Decode every scan once, and number the pictures and groups among them.
 
     Args:
         archive: an open archive.
         size: height and width of the pixels to keep; 0 keeps none. Memory grows by size * size
             bytes a scan.
     """
-    pixels = np.empty((len(archive.scans), size, size), np.uint8)
+    return find_duplicates(decode_scans(archive, size))
+
+
+def decode_scans(archive: Archive, size: int = 0) -> ScanTable:
+    """Decode every scan once, on all cores; damaged ones are listed, not raised.
+
+    Pictures and groups are not searched for: every row has its own number.
+    """
+    count = len(archive.scans)
+    pixels = np.empty((count, size, size), np.uint8)
+    thumbnails = Thumbnails.empty(count)
     damaged = [Damaged(file, "not inside a class folder") for file in archive.outside_class_folders]
     kept: list[int] = []
     digests: list[str] = []
+    cues: list[Cues] = []
 
-    def work(row: int) -> str | Damaged:
+    def work(row: int) -> tuple[str, Cues] | Damaged:
         scan = archive.scans[row]
         try:
-            decoded = images.decode(archive.read(scan))
+            data = archive.read(scan)
+            decoded = images.decode(data)
         except (ImageError, DataError) as error:
             return Damaged(scan.file, str(error))
         if size:
             pixels[row] = images.resize(decoded, size)
-        return hashlib.sha256(repr(decoded.shape).encode() + decoded.tobytes()).hexdigest()
+        thumbnails.whole[row], thumbnails.head[row] = draw_thumbnails(decoded)
+        digest = hashlib.sha256(repr(decoded.shape).encode() + decoded.tobytes()).hexdigest()
+        return digest, _cues(data, decoded)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for row, result in enumerate(pool.map(work, range(len(archive.scans)))):
+        for row, result in enumerate(pool.map(work, range(count))):
             if isinstance(result, Damaged):
                 damaged.append(result)
             else:
                 kept.append(row)
-                digests.append(result)
-    pictures = np.unique(digests, return_inverse=True)[1].astype(np.int32)
-    whole = len(kept) == len(archive.scans)
+                digests.append(result[0])
+                cues.append(result[1])
+    whole = len(kept) == count
     return ScanTable(
         scans=[archive.scans[row] for row in kept],
         digests=digests,
         pixels=pixels if whole else pixels[kept],
         damaged=damaged,
-        pictures=pictures,
-        groups=pictures,
+        pictures=np.arange(len(kept), dtype=np.int32),
+        groups=np.arange(len(kept), dtype=np.int32),
+        thumbnails=thumbnails if whole else thumbnails.rows(kept),
+        cues=cues,
+        pairs=NO_PAIRS,
+    )
+
+
+def _cues(data: bytes, pixels: images.Pixels) -> Cues:
+    kind, mode = images.format_and_mode(data)
+    height, width = pixels.shape
+    ring = max(1, min(height, width) // 28)  # 8 pixels of 224
+    border = np.ones(pixels.shape, bool)
+    border[ring:-ring, ring:-ring] = False
+    return Cues(
+        format=kind,
+        mode=mode,
+        width=width,
+        height=height,
+        bytes=len(data),
+        border=float(pixels[border].mean()),
+        bright=float(np.percentile(pixels, 99)),
     )
 
 

@@ -1,7 +1,7 @@
 """Splits that keep a group of scans on one side and every class in proportion."""
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from brain_tumor.data.archive import Side
@@ -20,7 +20,8 @@ def split_groups(
     share, so that every side has each class in proportion, to within one group.
 
     Args:
-        groups: rows that must stay together; a group counts for the class of its first row.
+        groups: rows that must stay together; a group counts for the class that most of its
+            rows have.
         labels: the class name of every row.
         shares: side -> share of the rows; a share of 0 gives an empty side.
         seed: the same seed and groups give the same split.
@@ -34,17 +35,22 @@ def split_groups(
     wanted = {side: share for side, share in shares.items() if share > 0}
     by_class: dict[str, list[Sequence[int]]] = defaultdict(list)
     for group in groups:
-        by_class[labels[group[0]]].append(group)
+        by_class[_class_of(group, labels)].append(group)
     sides: dict[Side, list[int]] = {side: [] for side in shares}
     for label, members in sorted(by_class.items()):
         if len(members) < len(wanted):
             raise DataError(
                 f"Class {label!r} has {len(members)} distinct scans; at least {len(wanted)} are "
-                f"needed to put one on each side ({', '.join(map(str, wanted))})."
+                f"needed to put one on each side ({', '.join(map(str, wanted))}). Scans that "
+                "resemble each other count as one, since they must stay on one side."
             )
         for side, rows in _deal(members, wanted, random.Random(f"{seed}/{label}")).items():  # noqa: S311 - a shuffle, no secret
             sides[side].extend(rows)
     return {side: sorted(rows) for side, rows in sides.items()}
+
+
+def _class_of(group: Sequence[int], labels: Sequence[str]) -> str:
+    return Counter(labels[row] for row in group).most_common(1)[0][0]
 
 
 def _deal(

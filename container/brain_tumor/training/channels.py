@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from brain_tumor.data.archive import Archive, Side
-from brain_tumor.data.duplicates import duplicate_groups, group_together
-from brain_tumor.data.report import DatasetReport, describe
-from brain_tumor.data.scans import ScanTable, read_scans, require_every_class
+from brain_tumor.data.duplicates import conflicting, find_duplicates, near_groups
+from brain_tumor.data.report import DatasetReport, describe, log_findings
+from brain_tumor.data.scans import decode_scans, require_every_class
 from brain_tumor.data.split import split_groups
+from brain_tumor.data.table import ScanTable, join
 from brain_tumor.errors import DataError
 from brain_tumor.training.hyperparameters import Hyperparameters
 
@@ -47,7 +48,12 @@ class Channels:
 
 
 def read_channels(folders: Mapping[str, Path], parameters: Hyperparameters) -> Channels:
-    """Read the channels; without `val` it is split off `train`, whole pictures to one side.
+    """Read the channels and search them together for copies.
+
+    Pictures with conflicting labels are left out of all sides. Without `val` it is split off
+    `train`, whole near-duplicate groups to one side; a `val` that is given loses what also stands
+    in `train`, since the epoch and the temperature would be chosen by memory. `test` keeps such
+    scans: `evaluation.overlap` tells which they are.
 
     Args:
         folders: channel name -> its folder. Channels of other names are not looked at.
@@ -69,7 +75,7 @@ def read_channels(folders: Mapping[str, Path], parameters: Hyperparameters) -> C
         for side, folder in found.items()
         if folder is not None
     }
-    tables = group_together(tables)
+    together, tables = _searched(tables)
     train = tables["train"]
     class_names = sorted(set(train.labels))
     if len(class_names) < 2:
@@ -77,12 +83,20 @@ def read_channels(folders: Mapping[str, Path], parameters: Hyperparameters) -> C
             f"Channel train holds one class only, {class_names[0]!r}; a classifier needs at least "
             "two. Usual cause: the channel points into one class folder's parent by mistake."
         )
-    used = dict(tables)
-    if "val" not in tables:
-        used["train"], used["val"] = _split_off_validation(train, parameters)
     for side in ("val", "test"):
         _require_known_classes(side, tables.get(side), class_names)
-    report = _report(tables, used)
+    used = _without_conflicts(together, tables)
+    _require_classes_left(used["train"], class_names)
+    if "val" in used:
+        used["val"] = _without_leak(used["val"], used["train"])
+    else:
+        used["train"], used["val"] = _split_off_validation(used["train"], parameters)
+    splits = {
+        str(side): [f"{side if side in tables else 'train'}/{file}" for file in table.files]
+        for side, table in used.items()
+    }
+    report = describe(together, splits)
+    log_findings(report)
     return Channels(class_names, used["train"], used["val"], used.get("test"), report)
 
 
@@ -98,7 +112,7 @@ def _folder(folders: Mapping[str, Path], side: Side) -> Path | None:
 def _read(side: Side, folder: Path, size: int) -> ScanTable:
     try:
         with Archive(folder) as archive:
-            table = read_scans(archive, size)
+            table = decode_scans(archive, size)
             require_every_class(archive, table)
     except DataError as error:
         raise DataError(f"Channel {side}: {error}") from error
@@ -113,7 +127,7 @@ def _split_off_validation(
 ) -> tuple[ScanTable, ScanTable]:
     share = parameters.validation_share
     shares: dict[Side, float] = {"train": 1 - share, "val": share}
-    sides = split_groups(duplicate_groups(table), table.labels, shares, parameters.seed)
+    sides = split_groups(near_groups(table), table.labels, shares, parameters.seed)
     log.info("No val channel: %d of the training scans are set aside", len(sides["val"]))
     return table.rows(sides["train"]), table.rows(sides["val"])
 
@@ -127,27 +141,71 @@ def _require_known_classes(side: str, table: ScanTable | None, class_names: list
         )
 
 
-def _report(read: Mapping[Side, ScanTable], used: Mapping[Side, ScanTable]) -> DatasetReport:
-    """Describe all channels as one data set; a file's name begins with the channel it lies in."""
-    named = {side: _with_channel(side, table) for side, table in read.items()}
-    together = ScanTable(
-        scans=[scan for table in named.values() for scan in table.scans],
-        digests=[digest for table in named.values() for digest in table.digests],
-        pixels=np.empty((0, 0, 0), np.uint8),
-        damaged=[entry for table in named.values() for entry in table.damaged],
-        pictures=np.concatenate([table.pictures for table in named.values()]),
-        groups=np.concatenate([table.groups for table in named.values()]),
-    )
-    splits = {
-        str(side): [f"{side if side in read else 'train'}/{file}" for file in table.files]
-        for side, table in used.items()
+def _searched(
+    tables: Mapping[Side, ScanTable],
+) -> tuple[ScanTable, dict[Side, ScanTable]]:
+    """Number pictures and groups over all channels; the joined table names files with theirs."""
+    together = find_duplicates(join([_with_channel(side, table) for side, table in tables.items()]))
+    ends = np.cumsum([len(table) for table in tables.values()])[:-1]
+    pictures, groups = np.split(together.pictures, ends), np.split(together.groups, ends)
+    numbered = {
+        side: replace(table, pictures=pictures[place], groups=groups[place])
+        for place, (side, table) in enumerate(tables.items())
     }
-    return describe(together, splits)
+    return together, numbered
 
 
-def _with_channel(channel: str, table: ScanTable) -> ScanTable:
+def _without_conflicts(
+    together: ScanTable, tables: Mapping[Side, ScanTable]
+) -> dict[Side, ScanTable]:
+    disputed = np.unique(together.pictures[conflicting(together)])
+    kept = {}
+    for side, table in tables.items():
+        rows = np.flatnonzero(~np.isin(table.pictures, disputed)).tolist()
+        if len(rows) < len(table):
+            log.warning(
+                "Channel %s: left out %d scans whose picture stands in several classes; "
+                "dataset_report.json lists them",
+                side,
+                len(table) - len(rows),
+            )
+        kept[side] = table if len(rows) == len(table) else table.rows(rows)
+    return kept
+
+
+def _require_classes_left(train: ScanTable, class_names: list[str]) -> None:
+    lost = sorted(set(class_names) - set(train.labels))
+    if lost:
+        raise DataError(
+            f"Every picture of class {', '.join(lost)} in channel train stands in another class "
+            "too, so none can be used. Usual cause: one class folder copied under two names."
+        )
+
+
+def _without_leak(val: ScanTable, train: ScanTable) -> ScanTable:
+    leaks = np.isin(val.pictures, train.pictures)
+    if not leaks.any():
+        return val
+    rows = np.flatnonzero(~leaks).tolist()
+    if {val.labels[row] for row in rows} != set(val.labels):
+        log.warning(
+            "Channel val: without the %d of %d scans that also stand in train a class would be "
+            "missing, so they are kept; the epoch and the temperature are chosen by memory",
+            leaks.sum(),
+            len(val),
+        )
+        return val
+    log.warning(
+        "LEAK: %d of the %d val scans also stand in train; they are left out of val",
+        leaks.sum(),
+        len(val),
+    )
+    return val.rows(rows)
+
+
+def _with_channel(channel: Side, table: ScanTable) -> ScanTable:
     return replace(
         table,
-        scans=[replace(scan, file=f"{channel}/{scan.file}") for scan in table.scans],
+        scans=[replace(s, file=f"{channel}/{s.file}", side=channel) for s in table.scans],
         damaged=[replace(entry, file=f"{channel}/{entry.file}") for entry in table.damaged],
     )

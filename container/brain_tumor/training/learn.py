@@ -52,10 +52,11 @@ def train_network(
     keras.mixed_precision.set_global_policy(_policy(parameters))
     network = build_network(parameters, len(names))
     set_pretrained_weights(network, parameters, pretrained)
-    sampler = Sampler(channels.train, parameters.seed)
+    scans = channels.train
+    sampler = Sampler(scans.pictures, scans.groups, scans.labels, parameters.seed)
     train = training_batches(
-        channels.train.pixels,
-        label_indices(channels.train, names),
+        scans.pixels,
+        label_indices(scans, names),
         sampler,
         parameters.batch_size,
         parameters.seed if parameters.augment else None,

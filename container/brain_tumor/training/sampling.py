@@ -9,8 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.data.scans import ScanTable
-
 _EVENNESS = 0.5
 """0 leaves shares as they are, 1 makes them equal; between groups and between classes."""
 
@@ -18,15 +16,21 @@ _EVENNESS = 0.5
 class Sampler:
     """Draws the rows of each epoch; an epoch has as many scans as there are distinct pictures."""
 
-    def __init__(self, table: ScanTable, seed: int) -> None:
+    def __init__(
+        self,
+        pictures: NDArray[np.int32],
+        groups: NDArray[np.int32],
+        labels: Sequence[str],
+        seed: int,
+    ) -> None:
+        """Take the picture, the near-duplicate group and the class of each row."""
         self._rng = np.random.default_rng(seed)
-        order = np.argsort(table.pictures, kind="stable")
-        pictures, first = np.unique(table.pictures[order], return_index=True)
+        order = np.argsort(pictures, kind="stable")
+        _, first = np.unique(pictures[order], return_index=True)
         self._copies: list[NDArray[np.intp]] = np.split(order, first[1:])
         rows = order[first]
-        labels = [table.scans[row].label for row in rows]
-        self._shares = _shares(table.groups[rows], labels)
-        self.scans = len(pictures)
+        self._shares = _shares(groups[rows], [labels[row] for row in rows])
+        self.scans = len(rows)
 
     def epoch(self) -> NDArray[np.int32]:
         """Draw the rows of an epoch, (scans,), in random order.

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image, ImageOps
 
 from brain_tumor.data import prepare as module
 from brain_tumor.data.archive import Archive
 from brain_tumor.data.prepare import check, prepare
 from brain_tumor.data.scans import read_scans
 from brain_tumor.errors import DataError
-from tests.scans import jpeg, png, write_folder, write_zip
+from tests.scans import encode, head, jpeg, noise, png, write_folder, write_zip
 
 ZIPS = ("Train.zip", "Val.zip", "Test.zip")
 
@@ -333,3 +334,55 @@ def test_check_reports_an_archive_with_an_empty_or_damaged_class(tmp_path: Path)
     report = check(write_zip(tmp_path / "d.zip", members), tmp_path / "out")
     assert report.classes == {"a": 1}
     assert [entry.file for entry in report.damaged] == ["b/1.png"]
+
+
+def _slices(count: int, first: int) -> dict[str, bytes]:
+    """Give heads of which each has a neighbouring slice."""
+    members = {}
+    for label, start in (("a", first), ("b", first + 100)):
+        for number in range(start, start + count):
+            members[f"{label}/{number}.png"] = encode(head(number), "PNG")
+            members[f"{label}/{number}-next.png"] = encode(head(number, 30), "PNG")
+    return members
+
+
+@pytest.mark.parametrize("official", [False, True])
+def test_neighbouring_slices_stay_on_one_side_of_every_split(
+    official: bool, tmp_path: Path
+) -> None:
+    members = _slices(8, 0)
+    if official:
+        tested = _slices(2, 50)
+        members = {f"Training/{file}": data for file, data in members.items()}
+        members |= {f"Testing/{file}": data for file, data in tested.items()}
+    source = write_zip(tmp_path / "scans.zip", members)
+    report = prepare(source, tmp_path / "out", val=0.25, official=official)
+    assert len(report.near_groups) == len(members) // 2
+    for files in report.splits.values():
+        for file in files:
+            stem = file.removesuffix(".png").removesuffix("-next")
+            assert {f"{stem}.png", f"{stem}-next.png"} <= set(files)
+    assert report.leaks == []
+
+
+def test_of_a_picture_the_grey_file_in_the_commonest_pose_is_kept(tmp_path: Path) -> None:
+    members = _kaggle()
+    picture = Image.fromarray(noise(777))
+    members["Training/glioma/x1.png"] = encode(picture.convert("RGB"), "PNG")
+    members["Training/glioma/x2.png"] = encode(ImageOps.mirror(picture), "PNG")
+    members["Training/glioma/x3.png"] = encode(picture, "BMP")
+    report = prepare(write_zip(tmp_path / "scans.zip", members), tmp_path / "out")
+    (group,) = report.duplicate_groups
+    assert len(group) == 3
+    kept = [file for files in report.splits.values() for file in files if file in group]
+    assert kept == ["Training/glioma/x3.png"]
+
+
+def test_duplicates_are_kept_on_one_side_when_asked_for(tmp_path: Path) -> None:
+    members = _kaggle()
+    members["Testing/glioma/copy.png"] = encode(noise(0, 24)[::-1], "PNG")
+    source = write_zip(tmp_path / "scans.zip", members)
+    report = prepare(source, tmp_path / "out", duplicates="keep")
+    assert sum(map(len, report.splits.values())) == len(members)
+    (group,) = report.duplicate_groups
+    assert sum(set(group) <= set(files) for files in report.splits.values()) == 1

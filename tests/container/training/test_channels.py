@@ -9,8 +9,9 @@ import pytest
 from brain_tumor import images
 from brain_tumor.errors import DataError
 from brain_tumor.training.channels import read_channels
+from brain_tumor.training.evaluation import overlap
 from brain_tumor.training.hyperparameters import Hyperparameters
-from tests.scans import png, write_folder, write_zip
+from tests.scans import encode, png, write_folder, write_zip
 
 PARAMETERS = Hyperparameters(image_size=32, validation_share=0.25)
 
@@ -73,7 +74,7 @@ def test_the_report_names_files_with_their_channel(train: Path, tmp_path: Path) 
     assert [entry.file for entry in report.damaged] == ["val/a/bad.png"]
     assert report.duplicate_groups == [["train/a/0.png", "val/a/copy.png"]]
     assert set(report.splits) == {"train", "val"}
-    assert "val/a/copy.png" in report.splits["val"]
+    assert "val/a/0.png" in report.splits["val"]
     assert report.files == 16 + 4 + 2
 
 
@@ -150,3 +151,59 @@ def test_a_val_or_test_channel_that_is_named_but_not_there_is_taken_for_not_give
     channels = read_channels({"train": train, "val": missing, "test": missing}, PARAMETERS)
     assert len(channels.val) > 0
     assert channels.test is None
+
+
+def _mirrored(path: Path) -> bytes:
+    return encode(images.decode(path.read_bytes())[:, ::-1], "PNG")
+
+
+def test_a_mirrored_copy_of_a_training_scan_is_left_out_of_val_and_marked_in_test(
+    train: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    val = write_folder(tmp_path / "val", _scans(3, 1000))
+    test = write_folder(tmp_path / "test", _scans(2, 2000))
+    for folder in (val, test):
+        (folder / "a" / "copy.png").write_bytes(_mirrored(train / "a" / "0.png"))
+    channels = read_channels({"train": train, "val": val, "test": test}, PARAMETERS)
+    assert "a/copy.png" not in channels.val.files
+    assert "LEAK: 1 of the 7 val scans also stand in train" in caplog.text
+    assert "LEAK: 1 of the 5 test files" in caplog.text
+    assert channels.test is not None
+    for marked in overlap(channels.test, [channels.train, channels.val]):
+        assert [channels.test.files[row] for row in np.flatnonzero(marked)] == ["a/copy.png"]
+    (leak,) = channels.report.leaks
+    assert (leak.file, leak.matches) == ("test/a/copy.png", ["train/a/0.png"])
+    assert leak.pose == "mirror"
+    shortcuts = channels.report.shortcuts
+    assert shortcuts.nearest_neighbour is not None
+    assert (shortcuts.nearest_neighbour.test_files, shortcuts.nearest_neighbour.removed) == (5, 1)
+
+
+def test_a_val_channel_keeps_its_leak_where_a_class_would_be_missing_without(
+    train: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    members = {"a/copy.png": (train / "a" / "0.png").read_bytes(), "b/1.png": png(1000)}
+    val = write_folder(tmp_path / "val", members)
+    channels = read_channels({"train": train, "val": val}, PARAMETERS)
+    assert channels.val.files == ["a/copy.png", "b/1.png"]
+    assert "chosen by memory" in caplog.text
+
+
+def test_a_picture_with_two_labels_is_left_out_of_every_side(
+    train: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    test = write_folder(tmp_path / "test", _scans(2, 2000))
+    (test / "b" / "other.png").write_bytes(_mirrored(train / "a" / "0.png"))
+    channels = read_channels({"train": train, "test": test}, PARAMETERS)
+    assert channels.test is not None
+    assert "b/other.png" not in channels.test.files
+    assert "a/0.png" not in channels.train.files + channels.val.files
+    assert "Channel test: left out 1 scans" in caplog.text
+    assert channels.report.conflicts[0].files == ["train/a/0.png", "test/b/other.png"]
+
+
+def test_a_class_all_of_whose_pictures_conflict_is_named(train: Path) -> None:
+    for file in sorted((train / "a").iterdir()):
+        (train / "b" / f"copy-{file.name}").write_bytes(file.read_bytes())
+    with pytest.raises(DataError, match="Every picture of class a in channel train"):
+        read_channels({"train": train}, PARAMETERS)

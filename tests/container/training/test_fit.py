@@ -12,8 +12,6 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from brain_tumor.data.archive import Scan
-from brain_tumor.data.scans import ScanTable
 from brain_tumor.errors import BrainTumorError
 from brain_tumor.training import fit as module
 from brain_tumor.training.fit import Trainer, fit, network_logits
@@ -38,12 +36,11 @@ def _bright_and_dark(count: int, seed: int) -> Data:
 TRAIN, VAL = _bright_and_dark(40, 0), _bright_and_dark(12, 1)
 
 
-def _table() -> ScanTable:
-    """Name the training scans, each a picture of its own."""
-    pixels, labels = TRAIN
+def _sampler() -> Sampler:
+    """Draw the training scans, each a picture of its own."""
+    labels = [str(label) for label in TRAIN[1]]
     numbers = np.arange(len(labels), dtype=np.int32)
-    scans = [Scan(str(n), str(label), None) for n, label in enumerate(labels)]
-    return ScanTable(scans, [], pixels, [], numbers, numbers)
+    return Sampler(numbers, numbers, labels, seed=0)
 
 
 def _small_network() -> keras.Model:
@@ -83,7 +80,7 @@ class Run:
 
         return fit(
             self.trainer,
-            training_batches(*TRAIN, Sampler(_table(), 0), self.parameters.batch_size, None),
+            training_batches(*TRAIN, _sampler(), self.parameters.batch_size, None),
             evaluation_batches(*self.val, 8),
             Schedule(
                 self.parameters.epochs,

@@ -1,0 +1,104 @@
+"""The table of scans that duplicates, splits, reports and training work on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brain_tumor.data.archive import Scan
+from brain_tumor.data.neighbours import NO_PAIRS, Pairs
+from brain_tumor.data.thumbnails import Thumbnails
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A file that is left out, and why."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Cues:
+    """What a file tells beside the brain in it; a class must not be predictable from it."""
+
+    format: str
+    """As Pillow names it: JPEG, PNG, ..."""
+    mode: str
+    """As Pillow names it: L is grey, RGB is colour."""
+    width: int
+    height: int
+    bytes: int
+    border: float
+    """Mean grey value of the outer ring, a 28th of the width deep, 0-255."""
+    bright: float
+    """99th percentile of the grey values, 0-255."""
+
+
+@dataclass(frozen=True)
+class ScanTable:
+    """The readable scans of an archive, one row each, in the order of their file names."""
+
+    scans: list[Scan]
+    digests: list[str]
+    """SHA-256 of each scan's decoded pixels and their shape."""
+    pixels: NDArray[np.uint8]
+    """(n, size, size), 0-255; size is 0 when no pixels were asked for."""
+    damaged: list[Damaged]
+    pictures: NDArray[np.int32]
+    """(n,) number of the picture that a row shows; copies of one picture have one number."""
+    groups: NDArray[np.int32]
+    """(n,) number of the near-duplicate group of a row; a picture lies in one group as a whole."""
+    thumbnails: Thumbnails
+    cues: list[Cues]
+    pairs: Pairs
+    """Rows that resemble each other; of files equal to the bit only the first is in a pair. None
+    in a table of picked rows."""
+
+    def __len__(self) -> int:
+        return len(self.scans)
+
+    @property
+    def labels(self) -> list[str]:
+        """The class name of each row."""
+        return [scan.label for scan in self.scans]
+
+    @property
+    def files(self) -> list[str]:
+        """The file name of each row."""
+        return [scan.file for scan in self.scans]
+
+    def rows(self, indices: Sequence[int]) -> "ScanTable":
+        """Return a table of these rows only."""
+        places = np.asarray(indices, np.intp)
+        return ScanTable(
+            scans=[self.scans[i] for i in indices],
+            digests=[self.digests[i] for i in indices],
+            pixels=self.pixels[places],
+            damaged=self.damaged,
+            pictures=self.pictures[places],
+            groups=self.groups[places],
+            thumbnails=self.thumbnails.rows(places),
+            cues=[self.cues[i] for i in indices],
+            pairs=NO_PAIRS,
+        )
+
+
+def join(tables: Sequence[ScanTable]) -> ScanTable:
+    """Put tables one below the other, without pixels and with nothing numbered yet."""
+    count = sum(map(len, tables))
+    return ScanTable(
+        scans=[scan for table in tables for scan in table.scans],
+        digests=[digest for table in tables for digest in table.digests],
+        pixels=np.empty((count, 0, 0), np.uint8),
+        damaged=[entry for table in tables for entry in table.damaged],
+        pictures=np.arange(count, dtype=np.int32),
+        groups=np.arange(count, dtype=np.int32),
+        thumbnails=Thumbnails(
+            np.concatenate([table.thumbnails.whole for table in tables]),
+            np.concatenate([table.thumbnails.head for table in tables]),
+        ),
+        cues=[cue for table in tables for cue in table.cues],
+        pairs=NO_PAIRS,
+    )
