@@ -26,7 +26,7 @@ class Learnt:
 
 def scans(count: int, seed: int) -> dict[str, bytes]:
     return {
-        f"{label}/{number}.png": encode(noise(seed + number, 32) // 3 + darkest, "PNG")
+        f"{label}/{number}.png": encode(noise(seed + number + darkest, 32) // 3 + darkest, "PNG")
         for label, darkest in (("bright", 150), ("dark", 20))
         for number in range(count)
     }

@@ -51,7 +51,7 @@ def servable(scans: list[bytes]) -> Servable:
     network = build_network(Hyperparameters(image_size=SIZE, augment=False), len(NAMES))
     logits = np.asarray(network(_decoded(scans)[..., np.newaxis], training=False))
     network.layers[-1].bias.assign(-logits.mean(axis=0))
-    return Servable(network, 2 * float(logits.std(axis=0).max()), SIZE)
+    return Servable(network, 1.5 * float(logits.std(axis=0).max()), SIZE)
 
 
 @pytest.fixture(scope="module")

@@ -95,6 +95,8 @@ def find_pairs(thumbnails: Thumbnails, distance: float) -> Pairs:
     (randomly drawn scans) that it resembles most, and compared with what those were given too:
     the cost a scan stays the same, and a pair is missed when it shares no landmark.
     """
+    if len(thumbnails.whole) < 2:
+        return NO_PAIRS
     found = [
         _find(_Spectra(pictures), 1 - distance) for pictures in (thumbnails.whole, thumbnails.head)
     ]
