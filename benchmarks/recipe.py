@@ -3,8 +3,8 @@
     python -m benchmarks.recipe ARCHIVE WORKDIR [--seed N] [--official] [-s key=value ...]
     python -m benchmarks.recipe --table
 
-The split is that of `brain-tumor prepare` with seed 0 (whole near-duplicate groups to one side),
-or the archive's own with `--official`, leak and all. `-s` sets a hyperparameter. Each run adds a
+The split is that of `brain-tumor prepare --val 0.1 --test 0.15` with seed 0 (whole near-duplicate
+groups to one side), or the archive's own with `--official`, leak and all. `-s` sets a hyperparameter. Each run adds a
 line to benchmarks/recipe.jsonl, so that a table may be filled over several days; `--table` prints
 it.
 """
@@ -55,7 +55,7 @@ def run(
     split = "official" if official else "prepared"
     parts = workdir / split
     if not (parts / "Test.zip").is_file():
-        options = ["--official"] if official else []
+        options = ["--official"] if official else ["--val", "0.1", "--test", "0.15"]
         subprocess.run([_BIN / "brain-tumor", "prepare", archive, parts, *options], check=True)
     name = "-".join([split, *(f"{k}={v}" for k, v in sorted(hyperparameters.items()))])
     ml_dir = workdir / name

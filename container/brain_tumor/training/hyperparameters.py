@@ -36,7 +36,7 @@ class Hyperparameters(BaseModel):
         allow_inf_nan=False,
     )
 
-    epochs: int = Field(default=40, ge=1, le=10_000, description="Most epochs to train.")
+    epochs: int = Field(default=30, ge=1, le=10_000, description="Most epochs to train.")
     batch_size: int = Field(default=32, ge=1, le=4096, description="Scans a training step.")
     learning_rate: float | None = Field(
         default=None,
@@ -49,11 +49,11 @@ class Hyperparameters(BaseModel):
     label_smoothing: float = Field(default=0.05, ge=0, lt=1, description="Softening of labels.")
     dropout: float = Field(default=0.2, ge=0, lt=1, description="Share of features left out.")
     image_size: int = Field(
-        default=160, ge=32, le=512, description="Height and width of the network's input, pixels."
+        default=208, ge=32, le=512, description="Height and width of the network's input, pixels."
     )
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="Seed of all that is random.")
     patience: int = Field(
-        default=10, ge=1, description="Epochs without a better validation loss before stopping."
+        default=15, ge=1, description="Epochs without a better validation loss before stopping."
     )
     backbone: Backbone = Field(
         default="lite0",
