@@ -4,9 +4,9 @@
     python -m benchmarks.recipe --table
 
 The split is that of `brain-tumor prepare --val 0.1 --test 0.15` with seed 0 (whole near-duplicate
-groups to one side), or the archive's own with `--official`, leak and all. `-s` sets a hyperparameter. Each run adds a
-line to benchmarks/recipe.jsonl, so that a table may be filled over several days; `--table` prints
-it.
+groups to one side), or the archive's own with `--official`, leak and all. `-s` sets a
+hyperparameter. Each run adds a line to benchmarks/recipe.jsonl, so that a table may be filled over
+several days; `--table` prints it.
 """
 
 import argparse

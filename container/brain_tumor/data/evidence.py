@@ -1,17 +1,14 @@
 """Leaks, and the pairs of pictures that people are shown as evidence."""
 
-import base64
-import io
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 from pydantic import BaseModel
 
 from brain_tumor.data.duplicates import SAME, duplicate_groups, is_conflict
 from brain_tumor.data.neighbours import POSES, compare
 from brain_tumor.data.table import ScanTable
+from brain_tumor.pages import pixels_uri
 
 _EACH_KIND = 12
 
@@ -90,7 +87,7 @@ def choose_pairs(table: ScanTable, leaks: Sequence[Leak], sides: Mapping[str, st
             kind=kind,
             files=(table.files[a], table.files[b]),
             places=(_place(table, a, sides), _place(table, b, sides)),
-            pictures=(_uri(table.thumbnails.whole[a]), _uri(table.thumbnails.whole[b])),
+            pictures=(pixels_uri(table.thumbnails.whole[a]), pixels_uri(table.thumbnails.whole[b])),
             pose=POSES[found.pose[i]],
             distance=float(found.distance[i]),
         )
@@ -139,9 +136,3 @@ def _found_rows(
 def _place(table: ScanTable, row: int, sides: Mapping[str, str]) -> str:
     side = sides.get(table.files[row])
     return f"{table.scans[row].label}, {side}" if side else table.scans[row].label
-
-
-def _uri(pixels: NDArray[np.uint8]) -> str:
-    data = io.BytesIO()
-    Image.fromarray(pixels).save(data, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"

@@ -4,13 +4,13 @@ import logging
 from collections import Counter
 from pathlib import Path
 
-import jinja2
 from pydantic import BaseModel, Field
 
 from brain_tumor.data.duplicates import duplicate_groups, is_conflict, near_groups
 from brain_tumor.data.evidence import Leak, Shown, choose_pairs, find_leaks
 from brain_tumor.data.shortcuts import Shortcuts, measure_shortcuts
 from brain_tumor.data.table import Damaged, ScanTable
+from brain_tumor.pages import templates_of
 
 log = logging.getLogger(__name__)
 
@@ -115,14 +115,8 @@ def write_report(report: DatasetReport, folder: Path, title: str) -> None:
     """Write `dataset_report.json` and `dataset_report.html` into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "dataset_report.json").write_text(report.model_dump_json(indent=2) + "\n")
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("brain_tumor.data", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("dataset_report.html").render(report=report, title=title)
+    template = templates_of("brain_tumor.data").get_template("dataset_report.html")
+    page = template.render(report=report, title=title)
     (folder / "dataset_report.html").write_text(page)
 
 

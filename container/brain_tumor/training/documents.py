@@ -1,16 +1,13 @@
 """The page and the model card: the findings, written for people."""
 
-import base64
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
-from PIL import Image
 
+from brain_tumor.pages import pixels_uri, png_uri, templates_of
 from brain_tumor.training.abstention import most_confident_first
 from brain_tumor.training.bootstrap import RESAMPLES, Estimate
 from brain_tumor.training.calibration import CALIBRATION_BINS
@@ -69,7 +66,7 @@ def write_page(findings: Findings, pictures: dict[str, Path], path: Path) -> Non
         pictures: name -> PNG file, of those that could be drawn.
         path: the file to write.
     """
-    uris = {name: _data_uri(file.read_bytes()) for name, file in pictures.items()}
+    uris = {name: png_uri(file.read_bytes()) for name, file in pictures.items()}
     _, part = findings.evaluation.headline()
     page = _environment().get_template("report.html")
     path.write_text(
@@ -93,7 +90,7 @@ def worst_errors(evaluation: Evaluation) -> list[Error]:
             label=names[evaluation.labels[row]],
             predicted=names[evaluation.predicted[row]],
             probability=float(evaluation.confidence[row]),
-            picture=_data_uri(_png(evaluation.pixels[row])),
+            picture=pixels_uri(evaluation.pixels[row]),
         )
         for row in wrong
     ]
@@ -163,14 +160,7 @@ def _cell(figures: Figures | None, write: Callable[[Figures], str]) -> str:
 
 
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("brain_tumor.training", "."),
-        # Of the card too: Markdown shows entities as what they stand for.
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates_of("brain_tumor.training")
     environment.filters |= {
         "percent": lambda share: _unbroken(percent(share)),
         "whole_percent": lambda share: f"{100 * share:.0f}{_NO_BREAK}%",
@@ -179,13 +169,3 @@ def _environment() -> jinja2.Environment:
         "points": points,
     }
     return environment
-
-
-def _png(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
-    data = io.BytesIO()
-    Image.fromarray(pixels).save(data, "PNG")
-    return data.getvalue()
-
-
-def _data_uri(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()
