@@ -154,7 +154,7 @@ def _run_epoch(
         rate = learning_rate_at(progress.fraction(), schedule.peak_rate)
         trainer.optimizer.learning_rate = rate
         trainer.train_step(images, labels)
-        progress.step += 1
+        progress.advance()
         if stop_asked() or progress.fraction() >= 1:
             break
     train_loss, train_accuracy = trainer.take_figures()

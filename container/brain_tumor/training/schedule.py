@@ -45,7 +45,11 @@ class Schedule:
 
 
 class Progress:
-    """How far a run has come, from 0 to 1, by epochs or by its time budget, whichever is more."""
+    """How far a run has come, from 0 to 1, by steps or by its time budget, whichever is more.
+
+    The clock begins at the end of the first step, which the building of the graph prolongs: a run
+    that fits into its time has the same learning rates on a fast and on a busy machine.
+    """
 
     def __init__(
         self,
@@ -54,19 +58,26 @@ class Progress:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.total_steps = total_steps
-        self._budget = budget_seconds
-        self._clock = clock
-        self._start = clock()
         self.step = 0
+        self._clock = clock
+        self._begin = clock()
+        self._end = None if budget_seconds is None else self._begin + budget_seconds
 
-    def seconds(self) -> float:
-        """Seconds since the run began."""
-        return self._clock() - self._start
+    def advance(self) -> None:
+        """Note that a step was taken."""
+        self.step += 1
+        if self.step == 1:
+            self._begin = self._clock()
 
     def fraction(self) -> float:
         """The share of the run that is over."""
-        by_time = self.seconds() / self._budget if self._budget else 0.0
-        return min(1.0, max(self.step / self.total_steps, by_time))
+        return min(1.0, max(self.step / self.total_steps, self._by_time()))
+
+    def _by_time(self) -> float:
+        if self._end is None or self.step == 0:
+            return 0.0
+        whole = self._end - self._begin
+        return (self._clock() - self._begin) / whole if whole > 0 else 1.0
 
 
 def learning_rate_at(fraction: float, peak: float) -> float:
