@@ -19,6 +19,7 @@ from brain_tumor.errors import HyperparameterError
 Backbone = Literal["lite0", "small", "efficientnetv2-b0", "efficientnetv2-s", "convnext-tiny"]
 
 _FROM_SCRATCH_RATE, _FINE_TUNING_RATE = 2e-3, 6e-4
+_FROM_SCRATCH_EPOCHS, _FINE_TUNING_EPOCHS = 100, 30
 
 
 def _dashed(name: str) -> str:
@@ -36,7 +37,12 @@ class Hyperparameters(BaseModel):
         allow_inf_nan=False,
     )
 
-    epochs: int = Field(default=30, ge=1, le=10_000, description="Most epochs to train.")
+    epochs: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="Most epochs to train; default 30 from pretrained weights, 100 from scratch.",
+    )
     batch_size: int = Field(default=32, ge=1, le=4096, description="Scans a training step.")
     learning_rate: float | None = Field(
         default=None,
@@ -103,6 +109,12 @@ class Hyperparameters(BaseModel):
     def starts_pretrained(self) -> bool:
         """Whether training starts from ImageNet weights."""
         return self.backbone != "small" if self.pretrained is None else self.pretrained
+
+    @property
+    def most_epochs(self) -> int:
+        """The most epochs to train: those given, or the default of the backbone."""
+        default = _FINE_TUNING_EPOCHS if self.starts_pretrained else _FROM_SCRATCH_EPOCHS
+        return self.epochs or default
 
     @property
     def peak_rate(self) -> float:

@@ -62,7 +62,7 @@ def train_network(
         parameters.seed if parameters.augment else None,
     )
     schedule = Schedule(
-        parameters.epochs,
+        parameters.most_epochs,
         math.ceil(sampler.scans / parameters.batch_size),
         parameters.peak_rate,
         parameters.patience,

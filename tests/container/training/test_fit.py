@@ -83,7 +83,7 @@ class Run:
             training_batches(*TRAIN, _sampler(), self.parameters.batch_size, None),
             evaluation_batches(*self.val, 8),
             Schedule(
-                self.parameters.epochs,
+                self.parameters.most_epochs,
                 5,
                 self.parameters.peak_rate,
                 self.parameters.patience,

@@ -159,21 +159,22 @@ def test_a_backbone_that_needs_its_weights_is_not_trained_from_scratch() -> None
 
 
 @pytest.mark.parametrize(
-    ("given", "pretrained", "rate"),
+    ("given", "pretrained", "rate", "epochs"),
     [
-        ({}, True, 6e-4),
-        ({"backbone": "small"}, False, 2e-3),
-        ({"backbone": "convnext-tiny"}, True, 6e-4),
-        ({"backbone": "convnext-tiny", "pretrained": "false"}, False, 2e-3),
-        ({"backbone": "small", "learning-rate": "0.01"}, False, 0.01),
+        ({}, True, 6e-4, 30),
+        ({"backbone": "small"}, False, 2e-3, 100),
+        ({"backbone": "convnext-tiny"}, True, 6e-4, 30),
+        ({"backbone": "convnext-tiny", "pretrained": "false"}, False, 2e-3, 100),
+        ({"backbone": "small", "learning-rate": "0.01", "epochs": "7"}, False, 0.01, 7),
     ],
 )
-def test_the_learning_rate_follows_from_how_a_backbone_starts(
-    given: dict[str, str], pretrained: bool, rate: float
+def test_rate_and_epochs_follow_from_how_a_backbone_starts(
+    given: dict[str, str], pretrained: bool, rate: float, epochs: int
 ) -> None:
     parameters = parse_hyperparameters(given)
     assert parameters.starts_pretrained is pretrained
     assert parameters.peak_rate == rate
+    assert parameters.most_epochs == epochs
 
 
 @given(
