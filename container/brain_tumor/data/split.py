@@ -16,8 +16,8 @@ def split_groups(
 ) -> dict[Side, list[int]]:
     """Deal groups of rows out to sides, class by class.
 
-    Within a class the groups are shuffled, then each goes to the side that lacks most of its
-    share, so that every side has each class in proportion, to within one group.
+    Within a class the groups are shuffled, then dealt out, the largest first, so that every side
+    has each class, and each size of group, in proportion, to within one group.
 
     Args:
         groups: rows that must stay together; a group counts for the class that most of its
@@ -60,12 +60,25 @@ def _deal(
     # The largest first: small groups can still even out what a large one upset.
     groups.sort(key=len, reverse=True)
     total = sum(map(len, groups))
-    room = {side: share * total for side, share in shares.items()}
     dealt: dict[Side, list[int]] = {side: [] for side in shares}
     for left, group in zip(range(len(groups), 0, -1), groups, strict=True):
         empty = [side for side in shares if not dealt[side]]
+        open_ = [side for side in shares if len(dealt[side]) < shares[side] * total]
         # No side may end up without this class, however small its share.
-        side = max(empty if len(empty) == left else shares, key=lambda name: room[name])
+        side = _neediest(empty if len(empty) == left else open_, dealt, shares, len(group))
         dealt[side].extend(group)
-        room[side] -= len(group)
     return dealt
+
+
+def _neediest(
+    sides: Sequence[Side],
+    dealt: Mapping[Side, Sequence[int]],
+    shares: Mapping[Side, float],
+    more: int,
+) -> Side:
+    """Choose the side that lags behind most, in parts of its share (Webster's method).
+
+    By what it lacks in scans, the largest side would get all the series of slices, and the others
+    only scans that resemble nothing.
+    """
+    return min(sides, key=lambda side: (len(dealt[side]) + more / 2) / shares[side])

@@ -97,6 +97,19 @@ def test_groups_of_one_scan_are_dealt_out_to_within_one_scan(
         assert abs(len(rows) - shares[side] * count) <= 1
 
 
+def test_every_side_gets_its_share_of_the_series_and_of_the_single_scans() -> None:
+    rows = iter(range(600))
+    sizes = [9] * 20 + [3] * 40 + [1] * 300
+    groups = [[next(rows) for _ in range(size)] for size in sizes]
+    sides = split_groups(groups, ["a"] * 600, three_sides, 0)
+    for side, share in three_sides.items():
+        chosen = set(sides[side])
+        for size in (9, 3, 1):
+            of_size = [group for group in groups if len(group) == size]
+            here = sum(chosen.issuperset(group) for group in of_size)
+            assert here == pytest.approx(share * len(of_size), abs=2)
+
+
 def test_the_same_seed_gives_the_same_split_and_another_seed_another() -> None:
     groups = [[row] for row in range(60)]
     labels = ["a"] * 30 + ["b"] * 30
