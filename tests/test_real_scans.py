@@ -111,9 +111,10 @@ def _standardised(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
 def test_a_short_job_learns_far_more_than_the_largest_class(real_model: Path) -> None:
     quality = json.loads((real_model / "output/data/evaluation.json").read_text())
     figures = quality["multiclass_classification_metrics"]
-    # Four epochs at 64 px give about 85 %; the full job at 128 px about 94 %.
-    assert figures["accuracy"]["value"] > 0.75
-    assert figures["accuracy_best_constant_classifier"]["value"] < 0.4
+    # Distinct pictures: nearly half of them are gliomas, more than of the files.
+    constant = figures["accuracy_best_constant_classifier"]["value"]
+    assert 0.4 < constant < 0.5
+    assert figures["accuracy"]["value"] > max(0.75, constant + 0.25)
 
 
 def test_the_server_answers_each_real_scan_as_training_evaluated_it(
