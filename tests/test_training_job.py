@@ -43,6 +43,13 @@ def test_every_promised_file_is_there_and_readable_by_all(trained: Path) -> None
     assert not list(trained.rglob(".incomplete*"))
 
 
+def test_the_card_says_that_training_began_with_imagenets_weights(trained: Path) -> None:
+    card = (trained / "output" / "data" / "MODEL_CARD.md").read_text()
+    assert "| Network | lite0, input 32 x 32" in card
+    assert "| Start of training | pretrained weights (ImageNet) |" in card
+    assert "non-commercial" in card
+
+
 def test_the_pictures_can_be_opened(trained: Path) -> None:
     for name in ("learning_curves.png", "confusion_matrix.png"):
         with Image.open(trained / "output" / "data" / name) as picture:

@@ -122,12 +122,23 @@ class Hyperparameters(BaseModel):
         default = _FINE_TUNING_RATE if self.starts_pretrained else _FROM_SCRATCH_RATE
         return self.learning_rate or default
 
+    def settled(self) -> "Hyperparameters":
+        """Return the same with the defaults that follow from the backbone written out."""
+        return self.model_copy(
+            update={
+                "pretrained": self.starts_pretrained,
+                "epochs": self.most_epochs,
+                "learning_rate": self.peak_rate,
+            }
+        )
+
 
 def parse_hyperparameters(raw: Mapping[str, Any]) -> Hyperparameters:
     """Read hyperparameters as the platform gives them.
 
-    Values may be strings, quoted or not, or JSON values; underscores and dashes are the same.
-    What the platform and its SDKs add (`sagemaker_*`, `_tuning_objective_metric`) is ignored.
+    Values may be strings, quoted or not, or JSON values; underscores and dashes are the same. What
+    the platform and its SDKs add (`sagemaker_*`, `_tuning_objective_metric`) is ignored. Defaults
+    that follow from the backbone are written out.
 
     Raises:
         HyperparameterError: an unknown name, or a value of the wrong kind or out of range.
@@ -145,7 +156,7 @@ def parse_hyperparameters(raw: Mapping[str, Any]) -> Hyperparameters:
         # A null stands for a hyperparameter that was left out.
         return Hyperparameters.model_validate(
             {key: value for key, value in given.items() if value not in (None, "None", "null")}
-        )
+        ).settled()
     except ValidationError as error:
         first = error.errors()[0]
         key = str(first["loc"][0]) if first["loc"] else "pretrained"

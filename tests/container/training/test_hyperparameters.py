@@ -43,9 +43,9 @@ FIELDS = Hyperparameters.model_fields
         ("backbone", '"small"', "backbone", "small"),
         ("seed", "4294967295", "seed", 2**32 - 1),
         ("time-budget-minutes", "0.5", "time_budget_minutes", 0.5),
-        ("learning_rate", "None", "learning_rate", None),
-        ("learning-rate", None, "learning_rate", None),
-        ("epochs", "null", "epochs", FIELDS["epochs"].default),
+        ("mixed_precision", "None", "mixed_precision", None),
+        ("mixed-precision", None, "mixed_precision", None),
+        ("epochs", "null", "epochs", 30),
     ],
 )
 def test_a_value_is_read_however_the_platform_spells_it(
@@ -57,9 +57,9 @@ def test_a_value_is_read_however_the_platform_spells_it(
 
 def test_all_are_optional() -> None:
     parsed = parse_hyperparameters({})
-    assert {name: getattr(parsed, name) for name in FIELDS} == {
-        name: field.default for name, field in FIELDS.items()
-    }
+    defaults = {name: field.default for name, field in FIELDS.items()}
+    of_the_backbone = {"pretrained": True, "epochs": 30, "learning_rate": 6e-4}
+    assert {name: getattr(parsed, name) for name in FIELDS} == {**defaults, **of_the_backbone}
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -77,7 +77,7 @@ def test_what_the_platform_and_its_sdks_add_is_ignored() -> None:
         "sagemaker_container_log_level": "20",
         "_tuning_objective_metric": "val_loss",
     }
-    assert parse_hyperparameters({**added, "epochs": "7"}) == Hyperparameters(epochs=7)
+    assert parse_hyperparameters({**added, "epochs": "7"}) == parse_hyperparameters({"epochs": 7})
 
 
 def test_one_given_in_both_spellings_is_refused() -> None:
@@ -172,9 +172,9 @@ def test_rate_and_epochs_follow_from_how_a_backbone_starts(
     given: dict[str, str], pretrained: bool, rate: float, epochs: int
 ) -> None:
     parameters = parse_hyperparameters(given)
-    assert parameters.starts_pretrained is pretrained
-    assert parameters.peak_rate == rate
-    assert parameters.most_epochs == epochs
+    assert parameters.starts_pretrained is parameters.pretrained is pretrained
+    assert parameters.peak_rate == parameters.learning_rate == rate
+    assert parameters.most_epochs == parameters.epochs == epochs
 
 
 @given(
