@@ -19,7 +19,7 @@ from brain_tumor.errors import HyperparameterError
 Backbone = Literal["lite0", "small", "efficientnetv2-b0", "efficientnetv2-s", "convnext-tiny"]
 
 _FROM_SCRATCH_RATE, _FINE_TUNING_RATE = 2e-3, 6e-4
-_FROM_SCRATCH_EPOCHS, _FINE_TUNING_EPOCHS = 100, 30
+_FROM_SCRATCH_EPOCHS, _FINE_TUNING_EPOCHS = 100, 14
 
 
 def _dashed(name: str) -> str:
@@ -41,7 +41,7 @@ class Hyperparameters(BaseModel):
         default=None,
         ge=1,
         le=10_000,
-        description="Most epochs to train; default 30 from pretrained weights, 100 from scratch.",
+        description="Most epochs to train; default 14 from pretrained weights, 100 from scratch.",
     )
     batch_size: int = Field(default=32, ge=1, le=4096, description="Scans a training step.")
     learning_rate: float | None = Field(
