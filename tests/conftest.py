@@ -36,7 +36,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Path:
     ml_dir = make_ml_dir(
         tmp_path_factory.mktemp("trained"),
         {name: prepared / f"{name.title()}.zip" for name in ("train", "val", "test")},
-        {"epochs": "3", "image-size": "32", "batch-size": "8"},
+        {"epochs": "3", "image-size": "32", "batch-size": "8", "backbone": "small"},
     )
     job = run_train(ml_dir)
     assert job.returncode == 0, job.stderr

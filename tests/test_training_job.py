@@ -43,9 +43,15 @@ def test_every_promised_file_is_there_and_readable_by_all(trained: Path) -> None
     assert not list(trained.rglob(".incomplete*"))
 
 
-def test_the_card_says_that_training_began_with_imagenets_weights(trained: Path) -> None:
-    card = (trained / "output" / "data" / "MODEL_CARD.md").read_text()
-    assert "| Network | lite0, input 32 x 32" in card
+def test_the_card_of_the_default_job_names_imagenets_weights(
+    prepared: Path, tmp_path: Path
+) -> None:
+    parts = {name: prepared / f"{name.title()}.zip" for name in ("train", "val", "test")}
+    ml_dir = make_ml_dir(tmp_path / "ml", parts, {"epochs": "1", "image-size": "64"})
+    job = run_train(ml_dir)
+    assert job.returncode == 0, job.stderr
+    card = (ml_dir / "output" / "data" / "MODEL_CARD.md").read_text()
+    assert "| Network | lite0, input 64 x 64" in card
     assert "| Start of training | pretrained weights (ImageNet) |" in card
     assert "non-commercial" in card
 
@@ -135,7 +141,13 @@ def test_the_same_seed_gives_the_same_model(trained: Path, prepared: Path, tmp_p
     again = make_ml_dir(
         tmp_path / "ml",
         {name: prepared / f"{name.title()}.zip" for name in ("train", "val", "test")},
-        {"epochs": "3", "image_size": '"32"', "batch_size": "8", "sagemaker_region": '"x"'},
+        {
+            "epochs": "3",
+            "image_size": '"32"',
+            "batch_size": "8",
+            "backbone": "small",
+            "sagemaker_region": '"x"',
+        },
     )
     assert run_train(again).returncode == 0
     first, second = (
