@@ -129,7 +129,7 @@ def fit(
         epoch = _run_epoch(trainer, batches, val, number, progress, schedule, stop_asked)
         report(epoch)
         epochs.append(epoch)
-        if best is None or epoch.val_loss < best.val_loss:
+        if best is None or epoch.is_better_than(best):
             best, best_weights = epoch, trainer.averaged.get_weights()
         if reason := _reason_to_end(epoch, best, progress, schedule, stop_asked):
             ended = reason
@@ -181,7 +181,7 @@ def _reason_to_end(
     if stop_asked():
         return "asked to stop"
     if epoch.epoch - best.epoch >= schedule.patience:
-        return f"no better validation loss for {schedule.patience} epochs"
+        return f"no better validation accuracy for {schedule.patience} epochs"
     if progress.fraction() >= 1 and progress.step < progress.total_steps:
         return f"the {schedule.seconds:.0f} seconds for training are used up"
     return None

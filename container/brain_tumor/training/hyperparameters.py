@@ -18,7 +18,7 @@ from brain_tumor.errors import HyperparameterError
 
 Backbone = Literal["lite0", "small", "efficientnetv2-b0", "efficientnetv2-s", "convnext-tiny"]
 
-_FROM_SCRATCH_RATE, _FINE_TUNING_RATE = 2e-3, 6e-4
+_FROM_SCRATCH_RATE, _FINE_TUNING_RATE = 2e-3, 2.5e-4
 _FROM_SCRATCH_EPOCHS, _FINE_TUNING_EPOCHS = 100, 14
 
 
@@ -48,7 +48,7 @@ class Hyperparameters(BaseModel):
         default=None,
         gt=0,
         le=1,
-        description="Peak of the cosine schedule, after warm-up; default 0.0006 from pretrained "
+        description="Peak of the cosine schedule, after warm-up; default 0.00025 from pretrained "
         "weights, 0.002 from scratch.",
     )
     weight_decay: float = Field(default=0.02, ge=0, le=1, description="AdamW's weight decay.")
@@ -59,7 +59,7 @@ class Hyperparameters(BaseModel):
     )
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="Seed of all that is random.")
     patience: int = Field(
-        default=15, ge=1, description="Epochs without a better validation loss before stopping."
+        default=15, ge=1, description="Epochs without a better validation accuracy before stopping."
     )
     backbone: Backbone = Field(
         default="lite0",

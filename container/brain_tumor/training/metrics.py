@@ -15,6 +15,15 @@ class Epoch:
     learning_rate: float
     seconds: float
 
+    def is_better_than(self, other: "Epoch") -> bool:
+        """Whether more validation scans are right; where as many are, whether the loss is lower.
+
+        Not the loss alone: as a network learns the training scans by heart it grows too sure of
+        itself, and the loss rises while more and more scans are right (Guo et al. 2017, arXiv
+        1706.04599). The temperature, fitted after training, takes that sureness back.
+        """
+        return (self.val_accuracy, -self.val_loss) > (other.val_accuracy, -other.val_loss)
+
     def metric_line(self) -> str:
         """The line that SageMaker's metric definitions match: `name=value;` for each figure."""
         return " ".join(f"{name}={value:.6g};" for name, value in asdict(self).items())

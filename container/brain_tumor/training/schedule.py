@@ -39,7 +39,7 @@ class Schedule:
     steps_per_epoch: int
     peak_rate: float
     patience: int
-    """Epochs without a better validation loss before training stops."""
+    """Epochs without a better validation accuracy before training stops."""
     seconds: float | None = None
     """Time for all epochs; None: no limit."""
 

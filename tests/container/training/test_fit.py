@@ -124,10 +124,10 @@ def test_the_best_epochs_weights_are_the_ones_kept() -> None:
     # Validation labels are the wrong way round: the better it learns, the worse they fit.
     run = Run(_parameters(epochs=5, patience=5), val=(VAL[0], 1 - VAL[1]))
     fitted = run()
-    losses = [epoch.val_loss for epoch in fitted.epochs]
-    best = losses.index(min(losses))
-    assert fitted.best is fitted.epochs[best]
-    assert best < len(losses) - 1
+    accuracies = [epoch.val_accuracy for epoch in fitted.epochs]
+    best = fitted.epochs.index(fitted.best)
+    assert fitted.best.val_accuracy == max(accuracies)
+    assert best < len(accuracies) - 1
     for kept, then, last in zip(
         run.trainer.averaged.get_weights(), run.weights[best], run.weights[-1], strict=True
     ):
@@ -144,10 +144,10 @@ def test_what_is_kept_scores_what_its_epoch_reported() -> None:
     assert float((logits.argmax(axis=1) == VAL[1]).mean()) == pytest.approx(best.val_accuracy)
 
 
-def test_training_ends_after_patience_epochs_without_a_better_loss() -> None:
+def test_training_ends_after_patience_epochs_without_a_better_accuracy() -> None:
     run = Run(_parameters(epochs=50, patience=2), val=(VAL[0], 1 - VAL[1]))
     fitted = run()
-    assert fitted.ended == "no better validation loss for 2 epochs"
+    assert fitted.ended == "no better validation accuracy for 2 epochs"
     assert len(fitted.epochs) == fitted.best.epoch + 2 < 50
 
 

@@ -58,7 +58,7 @@ def test_a_value_is_read_however_the_platform_spells_it(
 def test_all_are_optional() -> None:
     parsed = parse_hyperparameters({})
     defaults = {name: field.default for name, field in FIELDS.items()}
-    of_the_backbone = {"pretrained": True, "epochs": 14, "learning_rate": 6e-4}
+    of_the_backbone = {"pretrained": True, "epochs": 14, "learning_rate": 2.5e-4}
     assert {name: getattr(parsed, name) for name in FIELDS} == {**defaults, **of_the_backbone}
 
 
@@ -161,9 +161,9 @@ def test_a_backbone_that_needs_its_weights_is_not_trained_from_scratch() -> None
 @pytest.mark.parametrize(
     ("given", "pretrained", "rate", "epochs"),
     [
-        ({}, True, 6e-4, 14),
+        ({}, True, 2.5e-4, 14),
         ({"backbone": "small"}, False, 2e-3, 100),
-        ({"backbone": "convnext-tiny"}, True, 6e-4, 14),
+        ({"backbone": "convnext-tiny"}, True, 2.5e-4, 14),
         ({"backbone": "convnext-tiny", "pretrained": "false"}, False, 2e-3, 100),
         ({"backbone": "small", "learning-rate": "0.01", "epochs": "7"}, False, 0.01, 7),
     ],

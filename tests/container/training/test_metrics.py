@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import given
@@ -77,3 +77,20 @@ def test_an_accuracy_line_is_matched_by_its_definition_alone(name: str) -> None:
     line = f"{name}=0.951;"
     matching = [d["Name"] for d in METRIC_DEFINITIONS if re.search(d["Regex"], line)]
     assert matching == [name]
+
+
+@pytest.mark.parametrize(
+    ("changes", "better"),
+    [
+        ({"val_accuracy": 0.9, "val_loss": 0.3}, True),
+        ({"val_accuracy": 0.7, "val_loss": 0.1}, False),
+        ({"val_loss": 0.1}, True),
+        ({"val_loss": 0.3}, False),
+        ({}, False),
+    ],
+)
+def test_the_better_epoch_has_more_scans_right_and_the_loss_decides_only_where_as_many_are(
+    changes: dict[str, float], better: bool
+) -> None:
+    kept = replace(EPOCH, val_accuracy=0.8, val_loss=0.2)
+    assert replace(kept, **changes).is_better_than(kept) is better
