@@ -80,17 +80,17 @@ def test_an_accuracy_line_is_matched_by_its_definition_alone(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "better"),
+    ("accuracy", "loss", "better"),
     [
-        ({"val_accuracy": 0.9, "val_loss": 0.3}, True),
-        ({"val_accuracy": 0.7, "val_loss": 0.1}, False),
-        ({"val_loss": 0.1}, True),
-        ({"val_loss": 0.3}, False),
-        ({}, False),
+        (0.9, 0.3, True),
+        (0.7, 0.1, False),
+        (0.8, 0.1, True),
+        (0.8, 0.3, False),
+        (0.8, 0.2, False),
     ],
 )
 def test_the_better_epoch_has_more_scans_right_and_the_loss_decides_only_where_as_many_are(
-    changes: dict[str, float], better: bool
+    accuracy: float, loss: float, better: bool
 ) -> None:
     kept = replace(EPOCH, val_accuracy=0.8, val_loss=0.2)
-    assert replace(kept, **changes).is_better_than(kept) is better
+    assert replace(EPOCH, val_accuracy=accuracy, val_loss=loss).is_better_than(kept) is better
