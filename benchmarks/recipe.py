@@ -66,11 +66,17 @@ def run(
     minutes = (time.monotonic() - start) / 60
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     quality = json.loads((ml_dir / "output/data/evaluation.json").read_text())
+    model = json.loads((ml_dir / "model/model.json").read_text())
+    history = json.loads((ml_dir / "output/data/training_history.json").read_text())
     return {
         "date": time.strftime("%Y-%m-%d"),
         "machine": f"{os.cpu_count()} cores, {_processor()}",
         "split": split,
         "hyperparameters": hyperparameters,
+        "settled": model["hyperparameters"],
+        "data": model["data"],
+        "kept_epochs": history["kept_epochs"],
+        "epochs_trained": len(history["epochs"]),
         "minutes": round(minutes, 1),
         "memory_gib": round(memory, 2),
         "figures": {name: figures and _short(figures) for name, figures in _sets(quality).items()},

@@ -6,7 +6,7 @@ import keras
 
 from brain_tumor.training.channels import Channels
 from brain_tumor.training.hyperparameters import Hyperparameters
-from brain_tumor.training.metrics import Fit
+from brain_tumor.training.metrics import Training
 from tests.scans import encode, noise
 
 PARAMETERS = Hyperparameters(
@@ -20,7 +20,7 @@ class Learnt:
 
     channels: Channels
     network: keras.Model
-    fitted: Fit
+    training: Training
     printed: str
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from brain_tumor.errors import BrainTumorError
 from brain_tumor.training.hyperparameters import Hyperparameters
-from brain_tumor.training.metrics import Epoch, Fit
+from brain_tumor.training.metrics import Epoch, Fit, Validation
 from brain_tumor.training.schedule import Progress, Schedule, learning_rate_at
 
 _AVERAGE_DECAY = 0.998
@@ -25,6 +25,9 @@ _AVERAGE_DECAY = 0.998
 
 _LARGEST_GRADIENT = 5.0
 """Norm that gradients are cut to: without batch normalisation one odd batch could undo a run."""
+
+_HASTE_OF_THE_HEAD = 5.0
+"""A head that starts from nothing on a pretrained backbone takes steps so many times as long."""
 
 
 class Trainer:
@@ -40,7 +43,6 @@ class Trainer:
         """
         self.network = network
         self.averaged = averaged
-        self.averaged.set_weights(network.get_weights())
         self.optimizer = keras.optimizers.AdamW(
             parameters.peak_rate,
             weight_decay=parameters.weight_decay,
@@ -50,8 +52,19 @@ class Trainer:
         if keras.mixed_precision.global_policy().compute_dtype == "float16":
             self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
         self.optimizer.build(network.trainable_variables)
+        self._unused = [variable.numpy() for variable in self.optimizer.variables]
+        head = network.layers[-1].trainable_variables
+        self._hasty = head if parameters.starts_pretrained else []
         self._smoothing = parameters.label_smoothing
         self._loss, self._accuracy = keras.metrics.Mean(), keras.metrics.SparseCategoricalAccuracy()
+        self.begin(network.get_weights())
+
+    def begin(self, weights: list[NDArray[np.float32]]) -> None:
+        """Start from `weights` with an optimizer that has taken no step yet."""
+        self.network.set_weights(weights)
+        self.averaged.set_weights(weights)
+        for variable, value in zip(self.optimizer.variables, self._unused, strict=True):
+            variable.assign(value)
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def train_step(self, images: tf.Tensor, labels: tf.Tensor) -> None:
@@ -61,9 +74,12 @@ class Trainer:
             loss = self._mean_loss(labels, logits, self._smoothing)
             scaled = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, self.network.trainable_variables)
+        before = [tf.identity(variable) for variable in self._hasty]
         self.optimizer.apply_gradients(
             zip(gradients, self.network.trainable_variables, strict=True)
         )
+        for variable, value in zip(self._hasty, before, strict=True):
+            variable.assign(value + _HASTE_OF_THE_HEAD * (variable - value))
         self._average()
         self._count(labels, logits, loss)
 
@@ -72,6 +88,12 @@ class Trainer:
         """Count loss and accuracy of the averaged weights; the loss is without smoothing."""
         logits = self.averaged(images, training=False)
         self._count(labels, logits, self._mean_loss(labels, logits, 0.0))
+
+    def validate(self, val: tf.data.Dataset) -> Validation:
+        """Measure the averaged weights on batches of (images, labels)."""
+        for images, labels in val:
+            self.evaluation_step(images, labels)
+        return Validation(*self.take_figures())
 
     def take_figures(self) -> tuple[float, float]:
         """Return mean loss and accuracy since the last call, and begin anew."""
@@ -102,7 +124,7 @@ class Trainer:
 
 def fit(
     trainer: Trainer,
-    train: tf.data.Dataset,
+    batches: Iterator[tuple[tf.Tensor, tf.Tensor]],
     val: tf.data.Dataset,
     schedule: Schedule,
     stop_asked: Callable[[], bool],
@@ -112,7 +134,7 @@ def fit(
 
     Args:
         trainer: the network and its steps; `averaged` holds the best epoch's weights at the end.
-        train: an endless stream of batches.
+        batches: an endless stream of training batches; the next loop goes on where this one ends.
         val: batches of the validation scans.
         schedule: how long, and how fast.
         stop_asked: asked before every step; True ends training after that step.
@@ -122,10 +144,9 @@ def fit(
         BrainTumorError: the loss is no longer a number.
     """
     progress = Progress(schedule.epochs * schedule.steps_per_epoch, schedule.seconds)
-    batches = iter(train)
     epochs: list[Epoch] = []
     best, best_weights, ended = None, trainer.averaged.get_weights(), "all epochs done"
-    for number in range(1, schedule.epochs + 1):
+    for number in range(schedule.first_epoch, schedule.first_epoch + schedule.epochs):
         epoch = _run_epoch(trainer, batches, val, number, progress, schedule, stop_asked)
         report(epoch)
         epochs.append(epoch)
@@ -158,17 +179,15 @@ def _run_epoch(
         if stop_asked() or progress.fraction() >= 1:
             break
     train_loss, train_accuracy = trainer.take_figures()
-    for images, labels in val:
-        trainer.evaluation_step(images, labels)
-    val_loss, val_accuracy = trainer.take_figures()
-    if not (math.isfinite(train_loss) and math.isfinite(val_loss)):
+    scores = trainer.validate(val)
+    if not (math.isfinite(train_loss) and math.isfinite(scores.loss)):
         raise BrainTumorError(
             f"The loss is no longer a number in epoch {number} (training {train_loss}, validation "
-            f"{val_loss}). Usual cause: learning-rate={schedule.peak_rate} is too high; try "
+            f"{scores.loss}). Usual cause: learning-rate={schedule.peak_rate} is too high; try "
             "a tenth of it."
         )
     seconds = time.monotonic() - start
-    return Epoch(number, train_loss, train_accuracy, val_loss, val_accuracy, rate, seconds)
+    return Epoch(number, train_loss, train_accuracy, scores.loss, scores.accuracy, rate, seconds)
 
 
 def _reason_to_end(

@@ -19,11 +19,22 @@ from brain_tumor.errors import HyperparameterError
 Backbone = Literal["lite0", "small", "efficientnetv2-b0", "efficientnetv2-s", "convnext-tiny"]
 
 _FROM_SCRATCH_RATE, _FINE_TUNING_RATE = 2e-3, 2.5e-4
-_FROM_SCRATCH_EPOCHS, _FINE_TUNING_EPOCHS = 100, 14
+_FROM_SCRATCH_EPOCHS, _FINE_TUNING_EPOCHS = 100, 22
+_FROM_SCRATCH_MEMBERS, _FINE_TUNING_MEMBERS = 1, 2
+# Fewer than three epochs a member teach too little to be averaged.
+_FEWEST_EPOCHS_OF_A_SOUP = 6
 
 
 def _dashed(name: str) -> str:
     return name.replace("_", "-")
+
+
+class _ContradictionError(ValueError):
+    """Hyperparameters that do not go together; `key` is the one to change."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class Hyperparameters(BaseModel):
@@ -41,7 +52,15 @@ class Hyperparameters(BaseModel):
         default=None,
         ge=1,
         le=10_000,
-        description="Most epochs to train; default 14 from pretrained weights, 100 from scratch.",
+        description="Most epochs to train; default 22 from pretrained weights, 100 from scratch; "
+        "the members share them.",
+    )
+    members: int | None = Field(
+        default=None,
+        ge=1,
+        le=16,
+        description="Trainings from the same start whose weights are averaged; default 2 from "
+        "pretrained weights (1 below 6 epochs), 1 from scratch.",
     )
     batch_size: int = Field(default=32, ge=1, le=4096, description="Scans a training step.")
     learning_rate: float | None = Field(
@@ -97,11 +116,23 @@ class Hyperparameters(BaseModel):
     @model_validator(mode="after")
     def _require_weights_that_exist(self) -> Self:
         if self.backbone == "small" and self.pretrained:
-            raise ValueError("backbone 'small' has no pretrained weights; leave pretrained out")
+            raise _ContradictionError(
+                "pretrained", "backbone 'small' has no pretrained weights; leave pretrained out"
+            )
         if self.backbone == "lite0" and self.pretrained is False:
-            raise ValueError(
+            raise _ContradictionError(
+                "pretrained",
                 "backbone 'lite0' is trained from its ImageNet weights only; backbone=small is the "
-                "one that is trained from scratch"
+                "one that is trained from scratch",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _require_an_epoch_for_each_member(self) -> Self:
+        if self.members and self.members > self.most_epochs:
+            raise _ContradictionError(
+                "members",
+                f"every member wants an epoch at least; epochs is {self.most_epochs}",
             )
         return self
 
@@ -117,6 +148,12 @@ class Hyperparameters(BaseModel):
         return self.epochs or default
 
     @property
+    def most_members(self) -> int:
+        """The trainings to average: those given, or the default of the backbone."""
+        soup = self.starts_pretrained and self.most_epochs >= _FEWEST_EPOCHS_OF_A_SOUP
+        return self.members or (_FINE_TUNING_MEMBERS if soup else _FROM_SCRATCH_MEMBERS)
+
+    @property
     def peak_rate(self) -> float:
         """The peak of the learning rate: the one given, or the default of the backbone."""
         default = _FINE_TUNING_RATE if self.starts_pretrained else _FROM_SCRATCH_RATE
@@ -128,6 +165,7 @@ class Hyperparameters(BaseModel):
             update={
                 "pretrained": self.starts_pretrained,
                 "epochs": self.most_epochs,
+                "members": self.most_members,
                 "learning_rate": self.peak_rate,
             }
         )
@@ -159,7 +197,7 @@ def parse_hyperparameters(raw: Mapping[str, Any]) -> Hyperparameters:
         ).settled()
     except ValidationError as error:
         first = error.errors()[0]
-        key = str(first["loc"][0]) if first["loc"] else "pretrained"
+        key = str(first["loc"][0]) if first["loc"] else first["ctx"]["error"].key
         raise HyperparameterError(
             f"Hyperparameter {key}={given.get(key)!r} cannot be used: {first['msg']}."
         ) from error

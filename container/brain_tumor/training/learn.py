@@ -14,13 +14,14 @@ import tensorflow as tf
 import brain_tumor
 from brain_tumor.training.channels import Channels
 from brain_tumor.training.evaluation import label_indices
-from brain_tumor.training.fit import Trainer, fit
+from brain_tumor.training.fit import Trainer
 from brain_tumor.training.hyperparameters import Hyperparameters
-from brain_tumor.training.metrics import Epoch, Fit
+from brain_tumor.training.metrics import Epoch, Training
 from brain_tumor.training.network import build_network, set_pretrained_weights
 from brain_tumor.training.pipeline import training_batches, validation_batches
 from brain_tumor.training.sampling import Sampler
 from brain_tumor.training.schedule import Schedule
+from brain_tumor.training.soup import train_soup
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +32,8 @@ def train_network(
     stop_asked: Callable[[], bool],
     pretrained: Path | None = None,
     seconds: float | None = None,
-) -> tuple[keras.Model, Fit]:
-    """Train a network on the train channel and keep the epoch that is best on val.
+) -> tuple[keras.Model, Training]:
+    """Train on the train channel and keep the epoch, or the soup of epochs, that is best on val.
 
     Args:
         channels: the scans.
@@ -69,10 +70,25 @@ def train_network(
         seconds,
     )
     trainer = Trainer(network, served, parameters)
-    fitted = fit(trainer, train, validation_batches(channels), schedule, stop_asked, _print_metrics)
+    training = train_soup(
+        trainer,
+        iter(train),
+        validation_batches(channels),
+        schedule,
+        parameters.most_members,
+        stop_asked,
+        _print_metrics,
+    )
     keras.mixed_precision.set_global_policy("float32")
-    log.info("Training ended: %s; epoch %d is kept", fitted.ended, fitted.best.epoch)
-    return served, fitted
+    kept = " and ".join(str(epoch) for epoch in training.kept_epochs)
+    log.info(
+        "Training ended: %s; kept: %s %s, %.1f %% of val right",
+        training.ended,
+        "epoch" if len(training.kept_epochs) == 1 else "the mean of the weights of epochs",
+        kept,
+        100 * training.validation.accuracy,
+    )
+    return served, training
 
 
 def library_versions() -> dict[str, str]:

@@ -39,6 +39,50 @@ class Fit:
     """Why it ended, for people."""
 
 
+@dataclass(frozen=True)
+class Validation:
+    """What a network gives on the val channel; the loss is before calibration."""
+
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Training:
+    """A finished training: one loop, or one for each member of a soup and the mean of them."""
+
+    members: list[Fit]
+    """In the order in which they ran; epochs are numbered through all of them."""
+    mean: Validation | None
+    """What the members' mean gave; None where there was one member, or an early stop."""
+    kept: int | None
+    """The place of the member whose best epoch the network holds; None: their mean."""
+
+    @property
+    def epochs(self) -> list[Epoch]:
+        """The epochs of all members."""
+        return [epoch for fitted in self.members for epoch in fitted.epochs]
+
+    @property
+    def kept_epochs(self) -> list[int]:
+        """The epoch whose weights the network holds, or those whose mean it holds."""
+        kept = self.members if self.kept is None else [self.members[self.kept]]
+        return [fitted.best.epoch for fitted in kept]
+
+    @property
+    def validation(self) -> Validation:
+        """What the weights that are kept gave."""
+        if self.kept is None and self.mean is not None:
+            return self.mean
+        best = self.members[self.kept or 0].best
+        return Validation(best.val_loss, best.val_accuracy)
+
+    @property
+    def ended(self) -> str:
+        """Why the last member's loop ended, for people."""
+        return self.members[-1].ended
+
+
 TEST_ACCURACY = "test_accuracy"
 """Printed once, when the finished model has been evaluated on the test channel."""
 

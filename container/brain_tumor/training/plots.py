@@ -1,37 +1,49 @@
 """Pictures of a training run: learning curves and the confusion matrix."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from brain_tumor.training.evaluation import NOTHING_ALIKE, Evaluation
-from brain_tumor.training.metrics import Epoch
+from brain_tumor.training.metrics import Epoch, Fit, Training
 
 _DPI = 120
 
 
-def draw_learning_curves(epochs: Sequence[Epoch], best: Epoch, path: Path) -> None:
-    """Draw loss, accuracy and learning rate by epoch, with the epoch whose weights are kept."""
+def draw_learning_curves(training: Training, path: Path) -> None:
+    """Draw loss, accuracy and learning rate by epoch, with the epochs whose weights are kept.
+
+    The members of a soup are drawn apart; a cross shows what their mean gives.
+    """
     figure = Figure(figsize=(12, 4), layout="constrained")
     loss, accuracy, rate = figure.subplots(1, 3)
-    numbers = [epoch.epoch for epoch in epochs]
-    _draw_pair(loss, numbers, [e.train_loss for e in epochs], [e.val_loss for e in epochs])
+    for fitted in training.members:
+        _draw_pair(loss, fitted, lambda e: e.train_loss, lambda e: e.val_loss)
+        _draw_pair(
+            accuracy, fitted, lambda e: 100 * e.train_accuracy, lambda e: 100 * e.val_accuracy
+        )
+        numbers = [epoch.epoch for epoch in fitted.epochs]
+        rates = [epoch.learning_rate for epoch in fitted.epochs]
+        rate.plot(numbers, rates, color="tab:green", marker=".")
     loss.set(title="Loss", ylabel="cross-entropy", ylim=(0, None))
-    train_accuracy = [100 * epoch.train_accuracy for epoch in epochs]
-    _draw_pair(accuracy, numbers, train_accuracy, [100 * epoch.val_accuracy for epoch in epochs])
     accuracy.set(title="Accuracy", ylabel="%", ylim=(None, 101))
-    rate.plot(numbers, [epoch.learning_rate for epoch in epochs], color="tab:green", marker=".")
     rate.set(title="Learning rate", ylim=(0, None))
+    if training.mean:
+        last = training.epochs[-1].epoch
+        for axes, value in ((loss, training.mean.loss), (accuracy, 100 * training.mean.accuracy)):
+            axes.plot(last, value, "x", color="tab:red", label="validation, mean of the weights")
     for axes in (loss, accuracy, rate):
-        axes.axvline(best.epoch, color="grey", linestyle=":", label=f"kept: epoch {best.epoch}")
+        for epoch in training.kept_epochs:
+            axes.axvline(epoch, color="grey", linestyle=":", label="kept")
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
-    loss.legend()
+    loss.legend(*_once(loss))
     figure.savefig(path, dpi=_DPI)
 
 
@@ -69,10 +81,23 @@ def confusion_title(evaluation: Evaluation) -> str:
 
 
 def _draw_pair(
-    axes: Axes, numbers: list[int], train: Sequence[float], val: Sequence[float]
+    axes: Axes,
+    fitted: Fit,
+    train: Callable[[Epoch], float],
+    val: Callable[[Epoch], float],
 ) -> None:
-    axes.plot(numbers, train, label="training (augmented, smoothed labels)", marker=".")
-    axes.plot(numbers, val, label="validation", marker=".")
+    numbers = [epoch.epoch for epoch in fitted.epochs]
+    labels = {"training (augmented, smoothed labels)": train, "validation": val}
+    for (label, figure), colour in zip(labels.items(), ("tab:blue", "tab:orange"), strict=True):
+        values = [figure(epoch) for epoch in fitted.epochs]
+        axes.plot(numbers, values, label=label, color=colour, marker=".")
+
+
+def _once(axes: Axes) -> tuple[list[Artist], list[str]]:
+    """Return the legend's entries, each label once although each member has its own line."""
+    artists, labels = axes.get_legend_handles_labels()
+    by_label = dict(zip(labels, artists, strict=True))
+    return list(by_label.values()), list(by_label)
 
 
 def _cells(matrix: list[list[int]]) -> list[tuple[tuple[int, int], int]]:

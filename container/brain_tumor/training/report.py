@@ -16,7 +16,7 @@ from brain_tumor.training.evaluation_plots import (
     draw_robustness,
     draw_roc_curves,
 )
-from brain_tumor.training.metrics import Fit
+from brain_tumor.training.metrics import Training
 from brain_tumor.training.plots import draw_confusion_matrix, draw_learning_curves
 from brain_tumor.training.quality import Findings, model_quality
 
@@ -35,15 +35,24 @@ def write_findings(findings: Findings, folder: Path) -> None:
     write_model_card(findings, folder / "MODEL_CARD.md")
 
 
-def write_history(fitted: Fit, folder: Path) -> None:
+def write_history(training: Training, folder: Path) -> None:
     """Write `training_history.json` and `learning_curves.png` into `folder`."""
     history = {
-        "ended": fitted.ended,
-        "best_epoch": fitted.best.epoch,
-        "epochs": [asdict(epoch) for epoch in fitted.epochs],
+        "ended": training.ended,
+        "kept_epochs": training.kept_epochs,
+        "validation": asdict(training.validation),
+        "members": [
+            {
+                "first_epoch": fitted.epochs[0].epoch,
+                "best_epoch": fitted.best.epoch,
+                "ended": fitted.ended,
+            }
+            for fitted in training.members
+        ],
+        "epochs": [asdict(epoch) for epoch in training.epochs],
     }
     (folder / "training_history.json").write_text(json.dumps(history, indent=2) + "\n")
-    draw_learning_curves(fitted.epochs, fitted.best, folder / "learning_curves.png")
+    draw_learning_curves(training, folder / "learning_curves.png")
 
 
 def _draw_pictures(findings: Findings, folder: Path) -> dict[str, Path]:

@@ -25,7 +25,7 @@ from brain_tumor.training.schedule import Deadline
 
 if TYPE_CHECKING:
     from brain_tumor.training.evaluation import Evaluation
-    from brain_tumor.training.metrics import Fit
+    from brain_tumor.training.metrics import Training
     from brain_tumor.training.quality import Findings
 
 log = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ def train(job: Job, stop_asked: Callable[[], bool]) -> None:
     from brain_tumor.training import assess, learn, quality, report
     from brain_tumor.training.export import Servable
 
-    network, fitted = learn.train_network(
+    network, training = learn.train_network(
         channels, parameters, stop_asked, job.channels.get("pretrained"), deadline.for_training()
     )
 
@@ -129,12 +129,12 @@ def train(job: Job, stop_asked: Callable[[], bool]) -> None:
     foreign = assess.evaluate_foreign(servable, detector.threshold, channels, parameters)
     robustness = assess.stress(servable, evaluation, lambda: stop_asked() or deadline.is_near())
     thresholds = {"confident": threshold, "foreign": detector.threshold}
-    info = _model_info(channels, parameters, temperature, thresholds, fitted, evaluation)
+    info = _model_info(channels, parameters, temperature, thresholds, training, evaluation)
 
     # --- Reports, then the artifact: a failure above leaves no model behind ---
     findings = quality.find(evaluation, info, robustness, foreign)
     report.write_findings(findings, job.output_dir)
-    report.write_history(fitted, job.output_dir)
+    report.write_history(training, job.output_dir)
     artifact.save(job.model_dir, servable, info)
     _announce(findings)
     log.info("The model is in %s, the reports are in %s", job.model_dir, job.output_dir)
@@ -159,7 +159,7 @@ def _model_info(
     parameters: Hyperparameters,
     temperature: float,
     thresholds: dict[str, float],
-    fitted: "Fit",
+    training: "Training",
     evaluation: "Evaluation",
 ) -> artifact.ModelInfo:
     from brain_tumor.training.learn import library_versions
@@ -177,6 +177,7 @@ def _model_info(
             "evaluated_on": evaluation.channel,
             "accuracy": evaluation.accuracy,
             "leak_free_accuracy": leak_free.accuracy if leak_free else None,
-            "best_epoch": asdict(fitted.best),
+            "kept_epochs": training.kept_epochs,
+            "validation": asdict(training.validation),
         },
     )

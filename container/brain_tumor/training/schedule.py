@@ -42,6 +42,8 @@ class Schedule:
     """Epochs without a better validation accuracy before training stops."""
     seconds: float | None = None
     """Time for all epochs; None: no limit."""
+    first_epoch: int = 1
+    """Number of the first epoch, where another loop ran before."""
 
 
 class Progress:

@@ -23,5 +23,5 @@ def learnt(tmp_path_factory: pytest.TempPathFactory) -> Learnt:
     channels = read_channels(folders, PARAMETERS)
     printed = io.StringIO()
     with redirect_stdout(printed):
-        network, fitted = learn.train_network(channels, PARAMETERS, lambda: False)
-    return Learnt(channels, network, fitted, printed.getvalue())
+        network, training = learn.train_network(channels, PARAMETERS, lambda: False)
+    return Learnt(channels, network, training, printed.getvalue())

@@ -80,7 +80,7 @@ class Run:
 
         return fit(
             self.trainer,
-            training_batches(*TRAIN, _sampler(), self.parameters.batch_size, None),
+            iter(training_batches(*TRAIN, _sampler(), self.parameters.batch_size, None)),
             evaluation_batches(*self.val, 8),
             Schedule(
                 self.parameters.most_epochs,
@@ -216,6 +216,35 @@ def test_biases_and_scales_are_not_decayed() -> None:
         if trainer.optimizer._use_weight_decay(variable)
     }
     assert decayed == {"kernel"}
+
+
+def test_a_trainer_that_begins_again_repeats_its_steps() -> None:
+    trainer = Run(_parameters()).trainer
+    start = trainer.network.get_weights()
+    images = tf.constant(TRAIN[0][:8, ..., np.newaxis], tf.float32)
+    ends = []
+    for _ in range(2):
+        trainer.begin(start)
+        for _ in range(3):
+            trainer.train_step(images, tf.constant(TRAIN[1][:8]))
+        ends.append([*trainer.network.get_weights(), *trainer.averaged.get_weights()])
+    for first, second in zip(*ends, strict=True):
+        np.testing.assert_allclose(first, second, rtol=1e-5)
+
+
+def test_on_a_pretrained_backbone_the_head_takes_steps_five_times_as_long() -> None:
+    images = tf.constant(TRAIN[0][:8, ..., np.newaxis], tf.float32)
+    moved = []
+    for backbone in ("lite0", "small"):
+        trainer = Run(_parameters(backbone=backbone)).trainer
+        start = trainer.network.get_weights()
+        trainer.train_step(images, tf.constant(TRAIN[1][:8]))
+        after = trainer.network.get_weights()
+        moved.append([b - a for a, b in zip(start, after, strict=True)])
+    for variable, hasty, plain in zip(trainer.network.weights, *moved, strict=True):
+        ratio = 5 if variable.path.startswith("dense") else 1
+        np.testing.assert_allclose(hasty, ratio * plain, rtol=1e-4, atol=1e-7)
+        assert np.abs(plain).max() > 0
 
 
 def test_figures_weigh_every_scan_the_same_and_begin_anew() -> None:

@@ -3,18 +3,34 @@
 import re
 
 import keras
+import pytest
 
 from brain_tumor.training import learn
+from brain_tumor.training.evaluation import label_indices
+from brain_tumor.training.fit import network_logits
 from brain_tumor.training.metrics import LEAK_FREE_ACCURACY, METRIC_DEFINITIONS, TEST_ACCURACY
-from tests.learnt import Learnt
+from brain_tumor.training.pipeline import validation_batches
+from tests.learnt import PARAMETERS, Learnt
 
 
 def test_the_real_network_learns_what_can_be_learnt(learnt: Learnt) -> None:
-    first, last = learnt.fitted.epochs[0], learnt.fitted.epochs[-1]
+    first, last = learnt.training.epochs[0], learnt.training.epochs[-1]
     # Smoothed labels keep the training loss of two classes above 0.117.
     assert last.train_loss < 0.75 * first.train_loss
-    assert learnt.fitted.best.val_loss < 0.1
-    assert learnt.fitted.best.val_accuracy == 1.0
+    assert learnt.training.validation.loss < 0.1
+    assert learnt.training.validation.accuracy == 1.0
+
+
+def test_a_soup_learns_it_too_and_serves_the_weights_it_reports(learnt: Learnt) -> None:
+    parameters = PARAMETERS.model_copy(update={"members": 2, "epochs": 9})
+    network, training = learn.train_network(learnt.channels, parameters, lambda: False)
+    assert [len(fitted.epochs) for fitted in training.members] == [5, 4]
+    assert [epoch.epoch for epoch in training.epochs] == list(range(1, 10))
+    logits = network_logits(network, validation_batches(learnt.channels))
+    labels = label_indices(learnt.channels.val, learnt.channels.class_names)
+    right = float((logits.argmax(axis=1) == labels).mean())
+    assert right == pytest.approx(training.validation.accuracy)
+    assert training.validation.accuracy == 1.0
 
 
 def test_what_is_served_is_in_float32(learnt: Learnt) -> None:
@@ -23,10 +39,10 @@ def test_what_is_served_is_in_float32(learnt: Learnt) -> None:
 
 
 def test_every_epoch_prints_one_line_that_the_metric_definitions_match(learnt: Learnt) -> None:
-    assert learnt.printed.splitlines() == [epoch.metric_line() for epoch in learnt.fitted.epochs]
+    assert learnt.printed.splitlines() == [epoch.metric_line() for epoch in learnt.training.epochs]
     for definition in METRIC_DEFINITIONS:
         at_the_end = definition["Name"] in (TEST_ACCURACY, LEAK_FREE_ACCURACY)
-        wanted = 0 if at_the_end else len(learnt.fitted.epochs)
+        wanted = 0 if at_the_end else len(learnt.training.epochs)
         assert len(re.findall(definition["Regex"], learnt.printed)) == wanted
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from brain_tumor.training.bootstrap import Estimate
-from brain_tumor.training.metrics import Epoch, Fit
+from brain_tumor.training.metrics import Epoch, Fit, Training, Validation
 from brain_tumor.training.quality import model_quality
 from brain_tumor.training.report import write_findings, write_history
 from brain_tumor.training.robustness import Condition, Robustness
@@ -109,9 +109,11 @@ def test_a_report_can_be_written_over_a_former_one(folder: Path) -> None:
 @pytest.mark.parametrize("count", [1, 3])
 def test_the_history_holds_every_epoch_and_is_drawn(count: int, tmp_path: Path) -> None:
     epochs = [Epoch(n, 1 / n, 0.5, 1.5 / n, 0.5, 1e-3, 2.0) for n in range(1, count + 1)]
-    write_history(Fit(epochs, epochs[-1], "all epochs done"), tmp_path)
+    fitted = Fit(epochs, epochs[-1], "all epochs done")
+    write_history(Training([fitted], None, 0), tmp_path)
     written = json.loads((tmp_path / "training_history.json").read_text())
-    assert (written["ended"], written["best_epoch"]) == ("all epochs done", count)
+    assert (written["ended"], written["kept_epochs"]) == ("all epochs done", [count])
+    assert written["validation"] == {"loss": 1.5 / count, "accuracy": 0.5}
     assert [Epoch(**epoch) for epoch in written["epochs"]] == epochs
     assert set(written["epochs"][0]) >= {
         "train_loss",
@@ -121,4 +123,23 @@ def test_the_history_holds_every_epoch_and_is_drawn(count: int, tmp_path: Path) 
         "learning_rate",
         "seconds",
     }
+    assert _colours(tmp_path / "learning_curves.png") > 50
+
+
+def test_the_history_of_a_soup_names_its_members_and_what_is_kept(tmp_path: Path) -> None:
+    epochs = [Epoch(n, 1 / n, 0.5, 1.5 / n, 0.5, 1e-3, 2.0) for n in range(1, 5)]
+    members = [
+        Fit(epochs[:2], epochs[1], "all epochs done"),
+        Fit(epochs[2:], epochs[2], "the 60 seconds for training are used up"),
+    ]
+    write_history(Training(members, Validation(0.25, 0.75), None), tmp_path)
+    written = json.loads((tmp_path / "training_history.json").read_text())
+    assert [Epoch(**epoch) for epoch in written["epochs"]] == epochs
+    assert written["kept_epochs"] == [2, 3]
+    assert written["validation"] == {"loss": 0.25, "accuracy": 0.75}
+    assert written["ended"] == "the 60 seconds for training are used up"
+    assert written["members"] == [
+        {"first_epoch": 1, "best_epoch": 2, "ended": "all epochs done"},
+        {"first_epoch": 3, "best_epoch": 3, "ended": "the 60 seconds for training are used up"},
+    ]
     assert _colours(tmp_path / "learning_curves.png") > 50

@@ -1,0 +1,99 @@
+"""A model soup: several trainings from one start, and the mean of their weights.
+
+Networks that were fine-tuned from the same pretrained weights lie in one basin of the loss, so that
+the mean of their weights is about as good as their ensemble, at the cost of one (Wortsman et al.
+2022, arXiv 2203.05482). docs/recipe.md has what it gained here.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from brain_tumor.training.fit import Trainer, fit
+from brain_tumor.training.metrics import Epoch, Fit, Training
+from brain_tumor.training.schedule import Schedule
+
+_TOLERANCE = 0.02
+"""Accuracies on a few hundred scans that are closer than this cannot be told apart."""
+
+Weights = list[NDArray[np.float32]]
+
+
+def train_soup(
+    trainer: Trainer,
+    batches: Iterator[tuple[tf.Tensor, tf.Tensor]],
+    val: tf.data.Dataset,
+    schedule: Schedule,
+    members: int,
+    stop_asked: Callable[[], bool],
+    report: Callable[[Epoch], None],
+) -> Training:
+    """Train `members` times from the trainer's weights and average what came out.
+
+    With one member this is `fit` and no more. Arguments are those of `fit`; the epochs and the time
+    of `schedule` are for all members together.
+
+    Returns:
+        How it went. `trainer.averaged` holds the mean; the best member where training was stopped
+        before the last one, or where the mean is clearly worse, as it is when the members lie in
+        different basins.
+
+    Raises:
+        BrainTumorError: the loss is no longer a number.
+    """
+    start, begun = trainer.network.get_weights(), time.monotonic()
+    fits: list[Fit] = []
+    weights: list[Weights] = []
+    for share in member_schedules(schedule, members):
+        left = None if schedule.seconds is None else schedule.seconds - time.monotonic() + begun
+        timed = replace(share, seconds=_part_of(left, share, schedule))
+        trainer.begin(start)
+        fits.append(fit(trainer, batches, val, timed, stop_asked, report))
+        weights.append(trainer.averaged.get_weights())
+        if stop_asked():
+            break
+    best = _best_of(fits)
+    if 1 < len(fits) == members:
+        trainer.averaged.set_weights(_mean(weights))
+        mean = trainer.validate(val)
+        if mean.accuracy >= fits[best].best.val_accuracy - _TOLERANCE:
+            return Training(fits, mean, None)
+    else:
+        mean = None
+    trainer.averaged.set_weights(weights[best])
+    return Training(fits, mean, best)
+
+
+def member_schedules(schedule: Schedule, members: int) -> list[Schedule]:
+    """Divide the epochs evenly, the first members having one more where a rest is left."""
+    each, rest = divmod(schedule.epochs, members)
+    shares, first = [], schedule.first_epoch
+    for member in range(members):
+        epochs = each + (member < rest)
+        shares.append(replace(schedule, epochs=epochs, first_epoch=first))
+        first += epochs
+    return shares
+
+
+def _part_of(left: float | None, share: Schedule, whole: Schedule) -> float | None:
+    """Return the part of the time that is left which a member may take, by its epochs."""
+    if left is None:
+        return None
+    epochs_left = whole.first_epoch + whole.epochs - share.first_epoch
+    return max(0.0, left) * share.epochs / epochs_left
+
+
+def _best_of(fits: Sequence[Fit]) -> int:
+    best = 0
+    for number, fitted in enumerate(fits):
+        if fitted.best.is_better_than(fits[best].best):
+            best = number
+    return best
+
+
+def _mean(members: Sequence[Weights]) -> Weights:
+    return [np.mean(arrays, axis=0) for arrays in zip(*members, strict=True)]
