@@ -43,7 +43,7 @@ def draw_learning_curves(training: Training, path: Path) -> None:
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
-    loss.legend(*_once(loss))
+    figure.legend(*_once(loss), loc="outside lower center", ncols=4)
     figure.savefig(path, dpi=_DPI)
 
 
