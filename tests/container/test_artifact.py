@@ -171,6 +171,28 @@ def test_probabilities_are_the_softmax_of_logits_divided_by_the_temperature(
     np.testing.assert_allclose(predict(pixels), [wanted], atol=1e-6)
 
 
+def test_tensorflow_serving_gives_our_loaders_answers(
+    saved: Path, predict: PredictFn, scans: list[bytes]
+) -> None:
+    # Its C++ loader does what a session of TensorFlow 1 does: it runs the graph's own restore
+    # operation and knows nothing of Python's objects.
+    pixels = _decoded(scans)
+    with tf.compat.v1.Session(graph=tf.Graph()) as session:
+        graph = tf.compat.v1.saved_model.load(session, ["serve"], str(saved / "1"))
+        signature = graph.signature_def["serving_default"]
+        probabilities = session.run(
+            signature.outputs["probabilities"].name,
+            {signature.inputs["images"].name: pixels[..., np.newaxis].astype(np.float32)},
+        )
+    np.testing.assert_allclose(probabilities, predict(pixels), atol=1e-5)
+
+
+def test_each_weight_is_saved_once(saved: Path, servable: Servable) -> None:
+    stored = (saved / "1/variables/variables.data-00000-of-00001").stat().st_size
+    weights = sum(weight.numpy().nbytes for weight in servable.weights)
+    assert weights <= stored < 1.1 * weights + 100_000
+
+
 def test_a_saved_model_is_served_by_the_classifier(
     saved: Path, predict: PredictFn, scans: list[bytes]
 ) -> None:

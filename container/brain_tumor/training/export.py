@@ -1,5 +1,7 @@
 """The trained network as the functions a SavedModel offers: logits become probabilities here."""
 
+from functools import partial
+
 import keras
 import tensorflow as tf
 
@@ -17,8 +19,11 @@ class Servable(tf.Module):  # type: ignore[misc]
         self, network: keras.Model, temperature: float, size: int, detector: Detector | None = None
     ) -> None:
         super().__init__(name="brain_tumor")
-        # The network's own layers hold what is saved; Keras tracks them for TensorFlow.
-        self.network = network
+        # TensorFlow saves what an attribute holds. Of a network it would save each weight twice,
+        # as Keras' variable and as the one within; TensorFlow Serving then fills one of the two
+        # and reads the other. So the weights alone are held: it does not look into a `partial`.
+        self.weights = [variable.value for variable in network.weights]
+        self._logits = partial(network, training=False)
         self._temperature = temperature
         self._size = size
         images = tf.TensorSpec((None, size, size, 1), tf.float32, name="images")
@@ -26,21 +31,21 @@ class Servable(tf.Module):  # type: ignore[misc]
         self.serving_default = tf.function(self._from_pixels, input_signature=[images])
         self.serving_bytes = tf.function(self._from_bytes, input_signature=[image_bytes])
         if detector is not None:
-            self._detector = detector
-            self._watched = watch(network)
+            self._watched = partial(watch(network), training=False)
+            self._score = detector.score
             self.serving_scores = tf.function(self._scores, input_signature=[images])
 
     def _from_pixels(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """float32 (n, size, size, 1), 0-255 -> probabilities float32 (n, classes)."""
-        logits = self.network(images, training=False)
+        logits = self._logits(images)
         return {"probabilities": tf.nn.softmax(logits / self._temperature)}
 
     def _scores(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """float32 (n, size, size, 1), 0-255 -> the same, and foreign float32 (n,), in one pass."""
-        logits, *maps = self._watched(images, training=False)
+        logits, *maps = self._watched(images)
         return {
             "probabilities": tf.nn.softmax(logits / self._temperature),
-            "foreign": self._detector.score(statistics(maps)),
+            "foreign": self._score(statistics(maps)),
         }
 
     def _from_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
