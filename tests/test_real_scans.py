@@ -7,17 +7,20 @@ import os
 import zipfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from brain_tumor import images
+from brain_tumor.artifact import load_info
 from brain_tumor.data.archive import Archive
 from brain_tumor.data.duplicates import NEAR
 from brain_tumor.data.prepare import check
 from brain_tumor.data.report import DatasetReport
 from brain_tumor.data.scans import decode_scans
+from brain_tumor.serving.engine import load_engine
 from tests.jobs import make_ml_dir, run_cli, run_train
 from tests.server import Server, free_port
 
@@ -117,13 +120,39 @@ def test_a_short_job_learns_far_more_than_the_largest_class(real_model: Path) ->
     assert figures["accuracy"]["value"] > max(0.75, constant + 0.25)
 
 
+def _evaluated(real_model: Path) -> tuple[list[dict[str, str]], NDArray[np.float32]]:
+    """Give the rows of predictions.csv, and the probabilities (n, classes) in them."""
+    with (real_model / "output/data/predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = json.loads((real_model / "model/class_names.json").read_text())
+    return rows, np.array([[float(row[name]) for name in names] for row in rows], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("precision", "labels", "bound"), [("float32", 0.0, 1e-4), ("auto", 0.005, 0.05)]
+)
+def test_openvino_answers_every_real_scan_as_tensorflow_evaluated_it(
+    precision: Any, labels: float, bound: float, real_model: Path, real_parts: Path
+) -> None:
+    rows, wanted = _evaluated(real_model)
+    size = load_info(real_model / "model").image_size
+    scores = load_engine(real_model / "model", "openvino", precision).scores
+    with zipfile.ZipFile(real_parts / "Test.zip") as archive:
+        scans = [images.resize(images.decode(archive.read(r["file"])), size) for r in rows]
+    parts = [scores(np.stack(scans[n : n + 16])) for n in range(0, len(scans), 16)]
+    probabilities = np.concatenate([part.probabilities for part in parts])
+    differ = probabilities.argmax(axis=1) != wanted.argmax(axis=1)
+    assert differ.mean() <= labels
+    assert np.abs(probabilities - wanted).max() <= bound
+
+
 def test_the_server_answers_each_real_scan_as_training_evaluated_it(
     real_model: Path, real_parts: Path, tmp_path: Path
 ) -> None:
-    with (real_model / "output/data/predictions.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))[::10]
+    rows = _evaluated(real_model)[0][::10]
+    exact = {"BRAIN_TUMOR_PRECISION": "float32"}
     with (
-        Server.start(real_model, free_port(), tmp_path / "log") as server,
+        Server.start(real_model, free_port(), tmp_path / "log", **exact) as server,
         zipfile.ZipFile(real_parts / "Test.zip") as archive,
     ):
         server.wait_until_ready()

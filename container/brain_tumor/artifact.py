@@ -3,6 +3,7 @@
 1/                 SavedModel in TensorFlow Serving's layout
 class_names.json   class names in output order
 model.json         all that serving needs beside the graph (`ModelInfo`)
+check.npz          a few images and what TensorFlow answered to them (`Check`)
 """
 
 import json
@@ -13,6 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 VERSION_FOLDER = "1"
 CLASS_NAMES_FILE = "class_names.json"
 MODEL_INFO_FILE = "model.json"
+CHECK_FILE = "check.npz"
 _FORMAT = 1
 
 PredictFn = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -43,6 +46,18 @@ class Scores(NamedTuple):
 
 ScoresFn = Callable[[NDArray[np.uint8]], Scores]
 """(n, size, size) uint8 0-255 -> scores."""
+
+
+class Check(NamedTuple):
+    """Images and the answers that were recorded when the model was saved.
+
+    An engine that answers otherwise must not serve the model, so it is compared at every start.
+    """
+
+    images: NDArray[np.uint8]
+    """(n, size, size), 0-255."""
+    probabilities: NDArray[np.float32]
+    """(n, classes), by TensorFlow in float32."""
 
 
 class ModelInfo(BaseModel):
@@ -67,7 +82,12 @@ class ModelInfo(BaseModel):
     metrics: dict[str, Any]
 
 
-def save(model_dir: Path, servable: "tf.Module", info: ModelInfo) -> None:
+def save(
+    model_dir: Path,
+    servable: "tf.Module",
+    info: ModelInfo,
+    check_images: NDArray[np.uint8] | None = None,
+) -> None:
     """Write the artifact aside, inside `model_dir`, then move it into place.
 
     A failure before the move leaves nothing behind. Files are readable by every user, since
@@ -78,6 +98,7 @@ def save(model_dir: Path, servable: "tf.Module", info: ModelInfo) -> None:
         servable: a module with the functions `serving_default` and `serving_bytes`, and
             `serving_scores` where the model can tell what is no brain MRI.
         info: the content of `model.json`.
+        check_images: (n, size, size), the images of the check; no scan of a patient.
     """
     import tensorflow as tf
 
@@ -93,10 +114,16 @@ def save(model_dir: Path, servable: "tf.Module", info: ModelInfo) -> None:
         tf.saved_model.save(servable, str(aside / VERSION_FOLDER), signatures=signatures)
         (aside / CLASS_NAMES_FILE).write_text(json.dumps(info.class_names) + "\n")
         (aside / MODEL_INFO_FILE).write_text(info.model_dump_json(indent=2) + "\n")
+        names = [VERSION_FOLDER, CLASS_NAMES_FILE, MODEL_INFO_FILE]
+        if check_images is not None:
+            answers = as_predict(servable.serving_default)(check_images)
+            np.savez_compressed(aside / CHECK_FILE, images=check_images, probabilities=answers)
+            names.insert(0, CHECK_FILE)
         _make_readable(aside)
         # model.json goes last, and a former one first: a folder that has it is complete.
         (model_dir / MODEL_INFO_FILE).unlink(missing_ok=True)
-        for name in (VERSION_FOLDER, CLASS_NAMES_FILE, MODEL_INFO_FILE):
+        (model_dir / CHECK_FILE).unlink(missing_ok=True)
+        for name in names:
             _replace(aside / name, model_dir / name)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -132,6 +159,22 @@ def load_info(model_dir: Path) -> ModelInfo:
         cause = f"{first['msg']} (at {first['loc']})"
         raise ArtifactError(_unreadable(file, cause)) from error
     except ValueError as error:
+        raise ArtifactError(_unreadable(file, str(error))) from error
+
+
+def load_check(model_dir: Path) -> Check | None:
+    """Read `check.npz`; None where the model was saved without one.
+
+    Raises:
+        ArtifactError: the file is damaged.
+    """
+    file = model_dir / CHECK_FILE
+    if not file.is_file():
+        return None
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return Check(arrays["images"], arrays["probabilities"])
+    except (ValueError, KeyError, OSError, BadZipFile) as error:
         raise ArtifactError(_unreadable(file, str(error))) from error
 
 

@@ -24,6 +24,11 @@ class _Group(click.Group):
         # OSError: a folder that cannot be written, a full disk; its text names the file.
         except (BrainTumorError, OSError) as error:
             raise click.ClickException(str(error)) from error
+        except ModuleNotFoundError as error:
+            raise click.ClickException(
+                f"This command needs {error.name}, which is not installed here. Usual cause: the "
+                "image that only serves; the full one has all commands."
+            ) from error
 
 
 @click.group(cls=_Group, context_settings={"show_default": True})
@@ -117,8 +122,9 @@ def predict(model_dir: Path, files: tuple[Path, ...]) -> None:
     """Print a JSON line of prediction for each of FILES; exit 1 if one could not be read."""
     from brain_tumor.images import decode
     from brain_tumor.serving.classifier import load_classifier
+    from brain_tumor.settings import load_settings
 
-    classifier = load_classifier(model_dir, "auto")
+    classifier = load_classifier(model_dir, load_settings())
     failed = False
     for file in files:
         try:

@@ -37,8 +37,17 @@ class Settings(BaseSettings):
         default="0.0.0.0",  # noqa: S104 - the platform connects from outside the container
         description="Address that `serve` listens on.",
     )
-    engine: Literal["auto", "tensorflow"] = Field(
+    engine: Literal["auto", "openvino", "tensorflow"] = Field(
         default="auto", description="Inference engine; auto takes the fastest one there is."
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="Arithmetic of the engine; auto takes bfloat16 where answers stay the same.",
+    )
+    cores: int | None = Field(
+        default=None,
+        ge=1,
+        description="Threads of one prediction; default: the cores that the container is allowed.",
     )
     threads: int = Field(
         default=128, ge=2, le=1024, description="Requests that `serve` handles at the same time."

@@ -20,6 +20,7 @@ from brain_tumor import artifact, images
 from brain_tumor.artifact import ModelInfo, PredictFn, in_batches, load_info, load_predict
 from brain_tumor.errors import ArtifactError
 from brain_tumor.serving.classifier import load_classifier
+from brain_tumor.settings import Settings
 from brain_tumor.training.export import Servable
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.network import build_network
@@ -196,7 +197,7 @@ def test_each_weight_is_saved_once(saved: Path, servable: Servable) -> None:
 def test_a_saved_model_is_served_by_the_classifier(
     saved: Path, predict: PredictFn, scans: list[bytes]
 ) -> None:
-    classifier = load_classifier(saved, "auto")
+    classifier = load_classifier(saved, Settings())
     predictions = classifier.classify([images.decode(scan) for scan in scans])
     rows = predict(_decoded(scans))
     assert [prediction.label for prediction in predictions] == [NAMES[n] for n in rows.argmax(1)]
@@ -209,7 +210,7 @@ def test_a_model_json_of_another_model_is_found_out_while_loading(
     other = info.model_copy(update={"class_names": ["glioma", "notumor"]})
     (tmp_path / "model.json").write_text(other.model_dump_json())
     with pytest.raises(ArtifactError, match="of two models"):
-        load_classifier(tmp_path, "auto")
+        load_classifier(tmp_path, Settings())
 
 
 class _Unsavable(tf.Module):  # type: ignore[misc]

@@ -13,7 +13,6 @@ from brain_tumor import artifact
 from brain_tumor.artifact import MODEL_INFO_FILE, VERSION_FOLDER
 from brain_tumor.cli import main
 from brain_tumor.serving import serve
-from brain_tumor.serving.engine import load_engine
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.metrics import METRIC_DEFINITIONS
 from tests.classifiers import CLASS_NAMES, Recorder, model_info
@@ -217,11 +216,6 @@ def test_hyperparameters_are_listed_with_defaults_for_people_and_as_a_schema_for
 
 def test_metric_definitions_are_json_for_sagemaker() -> None:
     assert json.loads(_run("metric-definitions").output) == METRIC_DEFINITIONS
-
-
-@pytest.mark.parametrize("engine", ["auto", "tensorflow"])
-def test_every_engine_of_today_is_tensorflow(engine: str, model: Path) -> None:
-    assert load_engine(model, engine) is STAND_IN  # type: ignore[arg-type]
 
 
 def test_the_package_and_its_command_load_nothing_heavy() -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import flask
@@ -26,6 +27,7 @@ from brain_tumor.errors import (
 from brain_tumor.images import resize
 from brain_tumor.serving import payloads
 from brain_tumor.serving.classifier import Classifier, load_classifier
+from brain_tumor.serving.metrics import CONTENT_TYPE, Metrics
 from brain_tumor.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,7 @@ class ModelHolder:
     def __init__(self) -> None:
         self._classifier: Classifier | None = None
         self._broken = False
+        self.metrics = Metrics()
 
     def load(self, settings: Settings) -> None:
         """Load the model.
@@ -49,7 +52,7 @@ class ModelHolder:
             ArtifactError: the model cannot be read or run.
         """
         start = time.monotonic()
-        self._classifier = load_classifier(settings.model_dir, settings.engine)
+        self._classifier = load_classifier(settings.model_dir, settings, self.metrics)
         log.info("Model ready after %.1f s", time.monotonic() - start)
 
     def get(self) -> Classifier:
@@ -113,6 +116,7 @@ def create_app(settings: Settings | None = None, holder: ModelHolder | None = No
     _add_errors(app)
     app.before_request(_note_start)
     app.after_request(_log_request)
+    app.after_request(partial(_count_request, holder.metrics))
     return app
 
 
@@ -137,6 +141,10 @@ def _add_routes(app: flask.Flask, settings: Settings, holder: ModelHolder) -> No
     def ping() -> flask.Response:
         holder.check()
         return flask.Response(status=200)
+
+    @app.get("/metrics")
+    def metrics() -> flask.Response:
+        return flask.Response(holder.metrics.text(), content_type=CONTENT_TYPE)
 
     @app.get("/execution-parameters")
     def execution_parameters() -> dict[str, Any]:
@@ -248,9 +256,16 @@ def _note_start() -> None:
     flask.g.start = time.monotonic()
 
 
+def _count_request(metrics: Metrics, response: flask.Response) -> flask.Response:
+    # Of what does not exist, not each name that someone tries.
+    route = flask.request.url_rule.rule if flask.request.url_rule else "none"
+    metrics.answered(route, response.status_code, time.monotonic() - flask.g.start)
+    return response
+
+
 def _log_request(response: flask.Response) -> flask.Response:
-    # The platform pings every few seconds: that would bury everything else.
-    if flask.request.path != "/ping":
+    # The platform pings every few seconds, and so does Prometheus: that would bury everything else.
+    if flask.request.path not in ("/ping", "/metrics"):
         log.info(
             "%s %s %d %.1f ms",
             flask.request.method,

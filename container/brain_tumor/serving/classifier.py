@@ -1,5 +1,6 @@
 """From decoded scans to labelled predictions. Knows no HTTP and opens no files."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
@@ -12,9 +13,13 @@ from numpy.typing import NDArray
 from brain_tumor import artifact
 from brain_tumor.errors import ArtifactError
 from brain_tumor.images import Pixels, resize
-from brain_tumor.serving.engine import EngineName, load_engine
+from brain_tumor.resources import allowed_cores
+from brain_tumor.serving.batcher import LARGEST_BATCH, Batcher, batch_sizes, largest_batch
+from brain_tumor.serving.engine import load_engine
+from brain_tumor.serving.metrics import Metrics
+from brain_tumor.settings import Settings
 
-_BATCH = 32
+log = logging.getLogger(__name__)
 
 Decision = Literal["confident", "uncertain", "not_brain_mri"]
 
@@ -51,8 +56,10 @@ class Classifier:
         """Classify scans of any size, (height, width) uint8 0-255 each; one prediction a scan."""
         predictions: list[Prediction] = []
         # Scaled a batch at a time: a million small scans would not fit into memory scaled up.
-        for start in range(0, len(scans), _BATCH):
-            part = [resize(scan, self.info.image_size) for scan in scans[start : start + _BATCH]]
+        for start in range(0, len(scans), LARGEST_BATCH):
+            part = [
+                resize(scan, self.info.image_size) for scan in scans[start : start + LARGEST_BATCH]
+            ]
             predictions += map(self._prediction, *self._scores(np.stack(part)))
         return predictions
 
@@ -93,13 +100,27 @@ class Classifier:
         return "confident" if probability >= self.info.thresholds["confident"] else "uncertain"
 
 
-def load_classifier(model_dir: Path, engine: EngineName) -> Classifier:
-    """Load a model folder and prove with one prediction that it works.
+def load_classifier(
+    model_dir: Path, settings: Settings, metrics: Metrics | None = None
+) -> Classifier:
+    """Load a model folder and prove with predictions that it works.
+
+    Args:
+        model_dir: the model folder.
+        settings: engine, precision and cores are used.
+        metrics: is told the engine, and each batch.
 
     Raises:
         ArtifactError: the folder is no model, or its graph cannot be read or run.
     """
     info = artifact.load_info(model_dir)
-    classifier = Classifier(load_engine(model_dir, engine), info)
-    classifier.warm_up()
-    return classifier
+    cores = settings.cores or allowed_cores()
+    engine = load_engine(model_dir, settings.engine, settings.precision, cores)
+    log.info("Engine %s in %s on %d cores: %s", engine.name, engine.precision, cores, engine.why)
+    Classifier(engine.scores, info).warm_up()
+    largest = largest_batch(cores)
+    engine.warm_up(info.image_size, batch_sizes(largest))
+    if metrics is None:
+        return Classifier(Batcher(engine.scores, largest), info)
+    metrics.serves(engine)
+    return Classifier(Batcher(engine.scores, largest, metrics.predicted), info)

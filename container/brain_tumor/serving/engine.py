@@ -1,21 +1,96 @@
-"""The runtime behind the classifier: uint8 pixels in, scores out."""
+"""The runtime behind the classifier: uint8 pixels in, scores out. Which one, and why."""
 
+import importlib.util
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from brain_tumor import artifact
+from brain_tumor.errors import ArtifactError
+from brain_tumor.serving import agreement
 
-EngineName = Literal["auto", "tensorflow"]
+log = logging.getLogger(__name__)
+
+EngineName = Literal["auto", "openvino", "tensorflow"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+_GPU = Path("/dev/nvidia0")
 
 
-def load_engine(model_dir: Path, name: EngineName) -> artifact.ScoresFn:
-    """Load the SavedModel with the named engine; `auto` takes the fastest one there is.
+@dataclass(frozen=True)
+class Engine:
+    """A loaded graph."""
 
-    TensorFlow is the only one so far. It must be loaded in the process that predicts: its threads
-    do not survive a fork.
+    name: str
+    precision: str
+    why: str
+    """Why this engine and this precision, for people."""
+    scores: artifact.ScoresFn
+
+    def warm_up(self, size: int, batches: list[int]) -> None:
+        """Run every batch size once: a runtime prepares each shape at its first use."""
+        for count in batches:
+            self.scores(np.zeros((count, size, size), np.uint8))
+
+
+def load_engine(
+    model_dir: Path, name: EngineName = "auto", precision: Precision = "auto", cores: int = 1
+) -> Engine:
+    """Load the SavedModel with the named engine.
+
+    `auto` takes OpenVINO, which needs half of TensorFlow's processor time a scan and starts in a
+    fraction of its time (docs/serving.md), and TensorFlow where there is an NVIDIA GPU, where
+    OpenVINO is not installed, or where it does not give this model's answers.
+
+    Args:
+        model_dir: the model folder.
+        name: which engine.
+        precision: of the arithmetic; `auto` takes bfloat16 where the processor has it and the
+            model's own check holds (`agreement`).
+        cores: threads of one prediction.
 
     Raises:
-        ArtifactError: the SavedModel cannot be read.
+        ArtifactError: the SavedModel cannot be read, or is not answered as it was in training.
     """
-    del name  # every name means TensorFlow today
-    return artifact.load_scores(model_dir)
+    if name == "openvino":
+        return _openvino(model_dir, precision, cores, "BRAIN_TUMOR_ENGINE asks for it")
+    if name == "tensorflow":
+        return _tensorflow(model_dir, precision, cores, "BRAIN_TUMOR_ENGINE asks for it")
+    if _GPU.exists():
+        return _tensorflow(model_dir, precision, cores, "there is a GPU")
+    if importlib.util.find_spec("openvino") is None:
+        return _tensorflow(model_dir, precision, cores, "OpenVINO is not installed")
+    if importlib.util.find_spec("tensorflow") is None:
+        return _openvino(model_dir, precision, cores, "TensorFlow is not installed")
+    try:
+        return _openvino(model_dir, precision, cores, "the faster one on a processor")
+    except ArtifactError as error:
+        log.warning("OpenVINO does not serve this model: %s", error)
+        return _tensorflow(model_dir, precision, cores, "OpenVINO does not serve this model")
+
+
+def _openvino(model_dir: Path, precision: Precision, cores: int, why: str) -> Engine:
+    from brain_tumor.serving import openvino_engine
+
+    scores, taken, reason = openvino_engine.load(model_dir, precision, cores)
+    return Engine("openvino", taken, f"{why}; {reason}", scores)
+
+
+def _tensorflow(model_dir: Path, precision: Precision, cores: int, why: str) -> Engine:
+    if precision == "bfloat16":
+        raise ArtifactError(
+            "BRAIN_TUMOR_PRECISION=bfloat16 is for BRAIN_TUMOR_ENGINE=openvino; the engine "
+            "tensorflow computes in float32."
+        )
+    import tensorflow as tf
+
+    # Its threads are set up once, with the first operation of the process.
+    with suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(cores)
+    scores = artifact.load_scores(model_dir)
+    agreement.require(scores, artifact.load_check(model_dir), "TensorFlow")
+    return Engine("tensorflow", "float32", why, scores)

@@ -30,6 +30,7 @@ from brain_tumor.training.fit import network_logits
 from brain_tumor.training.foreign import detector as foreign
 from brain_tumor.training.foreign.detector import Detector
 from brain_tumor.training.foreign.figures import foreign_figures
+from brain_tumor.training.foreign.sketch import vary
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.pipeline import validation_batches
 from brain_tumor.training.quality import Findings
@@ -38,6 +39,7 @@ from brain_tumor.training.robustness import Robustness, measure_robustness
 log = logging.getLogger(__name__)
 
 _BATCH = 64
+_VARIED_COPIES = 3
 _SEEDS_OF_FITTING = 2
 """The job's seed and the next one drew the pictures that the detector was fitted on."""
 
@@ -123,6 +125,20 @@ def assess_model(model_dir: Path, source: Path) -> Findings:
         figures = foreign_figures(scores, foreign_threshold, evaluation.pixels, seed)
     robustness = measure_robustness(predict, evaluation, lambda: False)
     return quality.find(evaluation, info, robustness, figures)
+
+
+def check_images(channels: Channels, seed: int) -> NDArray[np.uint8]:
+    """Make the images of the artifact's check: each class's mean training scan, and varied copies.
+
+    They go wherever the model goes, so none of them may show a patient.
+    """
+    labels, random = np.array(channels.train.labels), np.random.default_rng(seed)
+    means = [
+        np.rint(channels.train.pixels[labels == name].mean(axis=0)).astype(np.uint8)
+        for name in channels.class_names
+    ]
+    copies = [vary(mean, random) for mean in means for _ in range(_VARIED_COPIES)]
+    return np.stack(means + copies)
 
 
 def _one_of_each_group(table: ScanTable) -> NDArray[np.uint8]:

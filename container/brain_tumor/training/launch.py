@@ -5,6 +5,7 @@ missing, or output/failure cannot be written, it ends with exit code 0 and no wo
 platform takes for success; so that is found out here.
 """
 
+import importlib.util
 import json
 import os
 import shutil
@@ -86,6 +87,10 @@ def _toolkit() -> str:
     """Find the toolkit's script, which is not the `train` that stands first on the image's PATH."""
     beside = Path(sys.executable).parent / "train"
     found = str(beside) if beside.exists() else shutil.which("train")
-    if found is None:
-        raise BrainTumorError("The `train` script of sagemaker-training is not installed.")
+    # Without the toolkit, the `train` on PATH is the one that called this.
+    if found is None or importlib.util.find_spec("sagemaker_training") is None:
+        raise BrainTumorError(
+            "sagemaker-training is not installed. Usual cause: the image that only serves; the "
+            "full one trains."
+        )
     return found

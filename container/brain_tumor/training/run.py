@@ -135,7 +135,7 @@ def train(job: Job, stop_asked: Callable[[], bool]) -> None:
     findings = quality.find(evaluation, info, robustness, foreign)
     report.write_findings(findings, job.output_dir)
     report.write_history(training, job.output_dir)
-    artifact.save(job.model_dir, servable, info)
+    artifact.save(job.model_dir, servable, info, assess.check_images(channels, parameters.seed))
     _announce(findings)
     log.info("The model is in %s, the reports are in %s", job.model_dir, job.output_dir)
 

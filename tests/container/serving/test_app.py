@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 from numpy.typing import NDArray
+from prometheus_client.parser import text_string_to_metric_families
 from werkzeug.test import TestResponse
 
 import brain_tumor
@@ -23,8 +24,9 @@ from brain_tumor.errors import ArtifactError
 from brain_tumor.serving import app as module
 from brain_tumor.serving.app import ModelHolder, create_app
 from brain_tumor.serving.classifier import Classifier
+from brain_tumor.serving.engine import Engine
 from brain_tumor.settings import Settings
-from tests.classifiers import CLASS_NAMES, model_info, probabilities_of, stand_in
+from tests.classifiers import CLASS_NAMES, Recorder, model_info, probabilities_of, stand_in
 from tests.scans import encode, jpeg, noise, png
 
 Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -108,6 +110,51 @@ def test_the_root_says_what_is_here(client: FlaskClient) -> None:
     assert document is not None
     assert (document["name"], document["version"]) == ("brain-tumor", brain_tumor.__version__)
     assert {"/", "/ping", "/invocations", "/execution-parameters"} <= set(document["routes"])
+
+
+def _metrics(client: FlaskClient) -> dict[str, float]:
+    response = client.get("/metrics")
+    assert (response.status_code, response.mimetype) == (200, "text/plain")
+    families = text_string_to_metric_families(response.text)
+    return {
+        f"{sample.name}{sorted(sample.labels.values())}": sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_metrics_count_requests_by_route_and_status_and_hide_what_does_not_exist(
+    client: FlaskClient,
+) -> None:
+    _post(client, png(0), "image/png")
+    _post(client, b"no image", "image/png")
+    _post(client, png(1), "image/png")
+    client.get("/ping")
+    client.get("/somebody-tries-this")
+    counts = _metrics(client)
+    count = "brain_tumor_request_seconds_count"
+    assert counts[f"{count}['/invocations', '200']"] == 2
+    assert counts[f"{count}['/invocations', '400']"] == 1
+    assert counts[f"{count}['/ping', '200']"] == 1
+    assert counts[f"{count}['404', 'none']"] == 1
+    assert not any("somebody" in name for name in counts)
+    assert counts["process_resident_memory_bytes[]"] > 0
+
+
+def test_metrics_tell_whether_a_model_serves_and_by_which_engine_and_why() -> None:
+    holder = ModelHolder()
+    client = create_app(Settings(), holder).test_client()
+    assert _metrics(client)["brain_tumor_ready[]"] == 0
+    holder.metrics.serves(
+        Engine("openvino", "bfloat16", "the check holds", without_foreign(Recorder()))
+    )
+    holder.metrics.predicted(4)
+    holder.metrics.predicted(1)
+    counts = _metrics(client)
+    assert counts["brain_tumor_ready[]"] == 1
+    assert counts["brain_tumor_engine_info['bfloat16', 'openvino', 'the check holds']"] == 1
+    assert counts["brain_tumor_batch_images_count[]"] == 2
+    assert counts["brain_tumor_batch_images_sum[]"] == 5
 
 
 @pytest.mark.parametrize("cores", [1, 2, 16, 96, 192, None])

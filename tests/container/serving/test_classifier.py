@@ -18,7 +18,9 @@ from brain_tumor.data.scans import read_scans
 from brain_tumor.errors import ArtifactError
 from brain_tumor.serving import classifier as module
 from brain_tumor.serving.classifier import Classifier, load_classifier
+from brain_tumor.serving.engine import Engine
 from brain_tumor.serving.payloads import JSON, NPY, Item, read_items
+from brain_tumor.settings import Settings
 from tests.classifiers import CLASS_NAMES, Recorder, model_info, stand_in
 from tests.scans import encode, jpeg, noise, png, write_folder
 
@@ -185,11 +187,15 @@ def test_odd_files_too_reach_the_network_in_serving_as_they_did_in_training(
 # --- Loading ---
 
 
-def test_loading_proves_the_model_with_one_prediction_of_a_black_image(
+def test_loading_proves_the_model_and_warms_up_every_batch_size_with_black_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = Recorder()
-    monkeypatch.setattr(module, "load_engine", lambda *_: without_foreign(recorder))
+    monkeypatch.setattr(
+        module,
+        "load_engine",
+        lambda *_: Engine("stand-in", "float32", "a test", without_foreign(recorder)),
+    )
     info = model_info(image_size=48)
     model = write_folder(
         tmp_path,
@@ -198,8 +204,11 @@ def test_loading_proves_the_model_with_one_prediction_of_a_black_image(
             f"{VERSION_FOLDER}/saved_model.pb": b"read by the engine alone",
         },
     )
-    assert load_classifier(model, "auto").info == info
-    np.testing.assert_array_equal(recorder.pixels, np.zeros((1, 48, 48), np.uint8))
+    assert load_classifier(model, Settings(cores=4)).info == info
+    assert [batch.shape for batch in recorder.batches] == [
+        (count, 48, 48) for count in (1, 1, 2, 4, 8)
+    ]
+    assert not recorder.pixels.any()
 
 
 @pytest.mark.parametrize("row", [(0.5, 0.5), (0.5, 0.5, 0.5), (0.25,) * 4, (float("nan"),) * 3])

@@ -1,0 +1,47 @@
+"""Cores and memory that this container is allowed, which may be less than what the host has.
+
+Docker and Kubernetes limit by cgroups: the kernel's documentation, "Control Group v2" (cpu.max,
+memory.max) and "CFS Bandwidth Control" and "Memory Resource Controller" of version 1.
+"""
+
+import math
+import os
+from pathlib import Path
+
+_CGROUP = Path("/sys/fs/cgroup")
+# Version 1 writes "no limit" as the largest multiple of a page below 2^63.
+_NO_LIMIT = 2**60
+
+
+def allowed_cores(cgroup: Path = _CGROUP) -> int:
+    """Return how many cores may be busy at the same time, at least 1: a quota is rounded up."""
+    pinned = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores, quota = pinned or 1, _quota(cgroup)
+    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
+
+
+def allowed_memory(cgroup: Path = _CGROUP) -> int:
+    """Return the bytes of memory that may be used."""
+    host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        limit = _read(cgroup / name)
+        if limit and limit[0].isdigit() and int(limit[0]) < _NO_LIMIT:
+            return min(host, int(limit[0]))
+    return host
+
+
+def _quota(cgroup: Path) -> float | None:
+    limit = _read(cgroup / "cpu.max")
+    if not limit:
+        folder = cgroup / "cpu"
+        limit = _read(folder / "cpu.cfs_quota_us") + _read(folder / "cpu.cfs_period_us")
+    if len(limit) != 2 or not all(part.isdigit() for part in limit) or int(limit[1]) == 0:
+        return None  # "max", -1, or no such controller: no limit
+    return int(limit[0]) / int(limit[1])
+
+
+def _read(file: Path) -> list[str]:
+    try:
+        return file.read_text().split()
+    except OSError:
+        return []

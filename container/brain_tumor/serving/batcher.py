@@ -1,0 +1,101 @@
+"""One queue between all requests and the engine: images that wait together are predicted together.
+
+Greedy: whatever waits when the engine is free becomes a batch, and nothing ever waits for company,
+so that a lone request is as fast as without it. Timed batching adds its delay to every request.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brain_tumor.artifact import Scores, ScoresFn
+
+LARGEST_BATCH = 16
+
+
+def largest_batch(cores: int) -> int:
+    """Return how many images are predicted together at most on so many cores.
+
+    On two cores an image of the default network costs the same processor time alone and among 16,
+    while each doubling costs memory for its feature maps and lets the first of a batch wait for
+    the last (docs/serving.md). Two images a core keep all cores busy.
+    """
+    return min(LARGEST_BATCH, max(4, 2 * cores))
+
+
+class _Waiting(NamedTuple):
+    pixels: NDArray[np.uint8]
+    answer: "Future[tuple[NDArray[np.float32], np.float32]]"
+
+
+def batch_sizes(largest: int = LARGEST_BATCH) -> list[int]:
+    """Return the sizes that batches have: powers of two, so that few shapes need warming up."""
+    return [2**power for power in range(largest.bit_length()) if 2**power <= largest]
+
+
+class Batcher:
+    """Scores images as `scores` does, called from one thread of its own; safe for many callers."""
+
+    def __init__(
+        self,
+        scores: ScoresFn,
+        largest: int = LARGEST_BATCH,
+        predicted: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            scores: the engine; it is never called twice at the same time.
+            largest: the most images of a batch.
+            predicted: called with the size of each batch that was scored.
+        """
+        self._predicted = predicted
+        self._scores = scores
+        self._sizes = batch_sizes(largest)
+        self._queue: deque[_Waiting] = deque()
+        self._arrived = threading.Condition()
+        threading.Thread(target=self._run, name="batcher", daemon=True).start()
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> Scores:
+        """Score (n, size, size) images; blocks until all are done.
+
+        Raises:
+            Exception: what the engine raised for the first image that it could not score.
+        """
+        waiting = [_Waiting(image, Future()) for image in pixels]
+        with self._arrived:
+            self._queue.extend(waiting)
+            self._arrived.notify()
+        rows, foreign = zip(*(image.answer.result() for image in waiting), strict=True)
+        return Scores(np.stack(rows), np.array(foreign, np.float32))
+
+    def _run(self) -> None:
+        while True:
+            self._predict(self._take())
+
+    def _take(self) -> list[_Waiting]:
+        with self._arrived:
+            self._arrived.wait_for(lambda: self._queue)
+            size = max(size for size in self._sizes if size <= len(self._queue))
+            return [self._queue.popleft() for _ in range(size)]
+
+    def _predict(self, batch: list[_Waiting]) -> None:
+        try:
+            scores = self._scores(np.stack([image.pixels for image in batch]))
+        # Whatever it is, it must reach those who wait, and the thread must live on.
+        except BaseException as error:
+            if len(batch) == 1:
+                batch[0].answer.set_exception(error)
+                return
+            # Each alone, so that an image that cannot be scored fails alone.
+            for image in batch:
+                self._predict([image])
+            return
+        self._predicted(len(batch))
+        for image, row, foreign in zip(batch, *scores, strict=True):
+            image.answer.set_result((row, foreign))

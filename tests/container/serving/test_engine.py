@@ -1,0 +1,244 @@
+"""serving.engine: which runtime serves a model, in which precision, and that they agree."""
+
+import importlib.util
+import logging
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import openvino as ov
+import pytest
+from numpy.typing import NDArray
+
+from brain_tumor import artifact
+from brain_tumor.artifact import CHECK_FILE, load_check, load_scores
+from brain_tumor.errors import ArtifactError
+from brain_tumor.images import resize
+from brain_tumor.serving import agreement
+from brain_tumor.serving import engine as module
+from brain_tumor.serving.agreement import BFLOAT16_BOUND, measure
+from brain_tumor.serving.engine import load_engine
+from brain_tumor.serving.openvino_engine import second_look
+from brain_tumor.training.export import Servable
+from brain_tumor.training.foreign.detector import Detector, fit_detector
+from brain_tumor.training.hyperparameters import Hyperparameters
+from brain_tumor.training.network import build_network
+from tests.classifiers import model_info
+from tests.scans import noise
+
+SIZE, NAMES = 64, ["glioma", "meningioma", "notumor", "pituitary"]
+SCANS = np.stack([resize(noise(seed), SIZE) for seed in range(40)])
+
+
+def _save(folder: Path, backbone: str, detect: bool, check: bool = True) -> Path:
+    """Save an untrained network whose answers are drawn apart."""
+    keras.utils.set_random_seed(1)
+    parameters = Hyperparameters(image_size=SIZE, backbone=backbone)
+    network = build_network(parameters, len(NAMES))
+    logits = np.asarray(network(SCANS[..., np.newaxis], training=False))
+    network.layers[-1].bias.assign(-logits.mean(axis=0))
+    detector: Detector | None = fit_detector(network, SCANS, SCANS[:20], 0) if detect else None
+    servable = Servable(network, float(logits.std(axis=0).max()), SIZE, detector)
+    info = model_info(class_names=NAMES, image_size=SIZE)
+    artifact.save(folder, servable, info, SCANS[:6] if check else None)
+    return folder
+
+
+@pytest.fixture(scope="module", params=[("lite0", False), ("small", True)], ids=str)
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a model folder."""
+    backbone, detect = request.param
+    return _save(tmp_path_factory.mktemp("engine") / "model", backbone, detect)
+
+
+@pytest.fixture
+def copy(model: Path, tmp_path: Path) -> Path:
+    """Give a copy of it that may be spoilt."""
+    return Path(shutil.copytree(model, tmp_path / "model"))
+
+
+def _has_bfloat16() -> bool:
+    return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def test_openvino_gives_tensorflows_answers_in_float32(model: Path) -> None:
+    wanted = load_scores(model)(SCANS)
+    engine = load_engine(model, "openvino", "float32")
+    assert (engine.name, engine.precision) == ("openvino", "float32")
+    scores = engine.scores(SCANS)
+    np.testing.assert_allclose(scores.probabilities, wanted.probabilities, atol=1e-4)
+    np.testing.assert_allclose(scores.foreign, wanted.foreign, rtol=1e-3, atol=1e-3)
+    assert scores.probabilities.dtype == scores.foreign.dtype == np.float32
+    # What is compared is not the same of every scan.
+    assert wanted.probabilities.std(axis=0).max() > 0.01
+
+
+def test_every_batch_size_gives_the_same_answers_and_earlier_ones_are_left_alone(
+    model: Path,
+) -> None:
+    scores = load_engine(model, "openvino", "float32").scores
+    whole = scores(SCANS)
+    kept = whole.probabilities.copy()
+    for count in (1, 2, 3, 8, 16):
+        part = scores(SCANS[:count])
+        np.testing.assert_allclose(part.probabilities, kept[:count], atol=1e-5)
+        np.testing.assert_allclose(part.foreign, whole.foreign[:count], rtol=1e-3, atol=1e-3)
+    np.testing.assert_array_equal(whole.probabilities, kept)
+
+
+@pytest.mark.skipif(not _has_bfloat16(), reason="this processor has no bfloat16")
+def test_bfloat16_is_taken_where_the_check_holds_and_stays_within_its_bound(model: Path) -> None:
+    engine = load_engine(model, "openvino")
+    assert engine.precision == "bfloat16"
+    assert "0 of 6 labels differ" in engine.why
+    wanted, scores = load_scores(model)(SCANS), engine.scores(SCANS)
+    assert np.abs(scores.probabilities - wanted.probabilities).max() <= BFLOAT16_BOUND
+
+
+@pytest.mark.skipif(not _has_bfloat16(), reason="this processor has no bfloat16")
+def test_where_bfloat16_does_not_hold_the_check_float32_serves_and_says_why(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agreement, "BFLOAT16_BOUND", -1.0)
+    engine = load_engine(model, "openvino")
+    assert engine.precision == "float32"
+    assert "bfloat16 does not hold the model's check" in engine.why
+    # Asked for, it is taken all the same.
+    assert load_engine(model, "openvino", "bfloat16").precision == "bfloat16"
+
+
+def test_what_is_not_clear_is_computed_again_exactly() -> None:
+    rows = np.array([[0.95, 0.05], [0.6, 0.4], [0.89, 0.11], [0.1, 0.9]], np.float32)
+    seen: list[NDArray[np.uint8]] = []
+
+    def exact(images: NDArray[np.uint8]) -> artifact.Scores:
+        seen.append(images)
+        return artifact.Scores(np.full((1, 2), 0.5, np.float32), np.full(1, 7, np.float32))
+
+    fast = artifact.without_foreign(lambda images: rows[: len(images)].copy())
+    scores = second_look(fast, exact)(SCANS[:4])
+    np.testing.assert_array_equal(
+        scores.probabilities, np.array([rows[0], [0.5, 0.5], [0.5, 0.5], rows[3]], np.float32)
+    )
+    np.testing.assert_array_equal(scores.foreign, [-np.inf, 7, 7, -np.inf])
+    np.testing.assert_array_equal(np.concatenate(seen), SCANS[1:3])
+
+
+def test_a_model_without_a_check_is_served_in_float32(copy: Path) -> None:
+    (copy / CHECK_FILE).unlink()
+    engine = load_engine(copy)
+    assert (engine.name, engine.precision) == ("openvino", "float32")
+    if _has_bfloat16():
+        assert "no check is recorded" in engine.why
+
+
+def _another_models_check(folder: Path) -> None:
+    check = load_check(folder)
+    assert check is not None
+    others = np.roll(check.probabilities, 1, axis=1)
+    np.savez(folder / CHECK_FILE, images=check.images, probabilities=others)
+
+
+@pytest.mark.parametrize("engine", ["auto", "openvino", "tensorflow"])
+def test_no_engine_serves_a_model_that_it_does_not_answer_as_recorded(
+    engine: Any, copy: Path
+) -> None:
+    _another_models_check(copy)
+    with pytest.raises(ArtifactError, match=r"otherwise than TensorFlow.*two models"):
+        load_engine(copy, engine, "float32")
+
+
+def _damaged_graph(folder: Path) -> None:
+    (folder / "1/saved_model.pb").write_bytes(b"\xff no protocol buffer")
+
+
+def _no_weights(folder: Path) -> None:
+    shutil.rmtree(folder / "1/variables")
+
+
+def _damaged_check(folder: Path) -> None:
+    (folder / CHECK_FILE).write_bytes(b"no zip")
+
+
+@pytest.mark.parametrize("spoil", [_damaged_graph, _no_weights, _damaged_check])
+@pytest.mark.parametrize("engine", ["auto", "openvino", "tensorflow"])
+def test_a_damaged_model_is_refused_with_a_sentence_by_every_engine(
+    engine: Any, spoil: Callable[[Path], None], copy: Path
+) -> None:
+    spoil(copy)
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        load_engine(copy, engine)
+
+
+def test_auto_falls_back_to_tensorflow_where_openvino_fails_and_says_so(
+    model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> NDArray[np.float32]:
+        raise ArtifactError("an operation that it does not know")
+
+    monkeypatch.setattr("brain_tumor.serving.openvino_engine.load", fail)
+    with caplog.at_level(logging.WARNING):
+        engine = load_engine(model)
+    assert (engine.name, engine.why) == ("tensorflow", "OpenVINO does not serve this model")
+    assert "an operation that it does not know" in caplog.text
+
+
+def test_auto_takes_tensorflow_where_there_is_a_gpu(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_GPU", tmp_path)
+    engine = load_engine(model)
+    assert (engine.name, engine.precision, engine.why) == (
+        "tensorflow",
+        "float32",
+        "there is a GPU",
+    )
+    np.testing.assert_array_equal(
+        engine.scores(SCANS).probabilities, load_scores(model)(SCANS).probabilities
+    )
+
+
+@pytest.mark.parametrize(
+    ("missing", "taken"), [("openvino", "tensorflow"), ("tensorflow", "openvino")]
+)
+def test_auto_takes_the_engine_that_is_installed(
+    missing: str, taken: str, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == missing else find(n))
+    engine = load_engine(model)
+    assert engine.name == taken
+    assert "is not installed" in engine.why
+
+
+def test_bfloat16_is_refused_where_tensorflow_is_asked_for(model: Path) -> None:
+    with pytest.raises(ArtifactError, match="BRAIN_TUMOR_PRECISION=bfloat16"):
+        load_engine(model, "tensorflow", "bfloat16")
+
+
+def test_a_nan_never_agrees(model: Path) -> None:
+    check = load_check(model)
+    assert check is not None
+    scores = artifact.without_foreign(lambda images: np.full((len(images), 4), np.nan, np.float32))
+    assert not measure(scores, check).holds(1e9)
+
+
+def test_serving_with_openvino_loads_neither_tensorflow_nor_what_only_training_needs(
+    model: Path,
+) -> None:
+    code = (
+        "import sys; from pathlib import Path; import numpy as np\n"
+        "from brain_tumor.serving.app import create_app\n"
+        "from brain_tumor.serving.classifier import load_classifier\n"
+        "from brain_tumor.settings import Settings\n"
+        f"classifier = load_classifier(Path({str(model)!r}), Settings())\n"
+        "assert classifier.classify([np.zeros((30, 20), np.uint8)])\n"
+        "heavy = {'tensorflow', 'keras', 'sklearn', 'matplotlib', 'scipy', 'h5py'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,73 @@
+"""resources: what the container is allowed, not what the host has."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from brain_tumor.resources import allowed_cores, allowed_memory
+from tests.scans import write_folder
+
+HOST_MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+@pytest.fixture(autouse=True)
+def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the process run on eight cores."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+
+
+def _cgroup(folder: Path, **files: str) -> Path:
+    names = {name.replace("__", "/").replace("_dot_", "."): text for name, text in files.items()}
+    return write_folder(folder, {name: text.encode() for name, text in names.items()})
+
+
+@pytest.mark.parametrize(
+    ("limit", "cores"),
+    [
+        ("200000 100000", 2),
+        ("150000 100000", 2),
+        ("10000 100000", 1),
+        ("1600000 100000", 8),
+        ("max 100000", 8),
+        ("", 8),
+    ],
+)
+def test_a_quota_of_version_2_counts_and_is_rounded_up(
+    limit: str, cores: int, tmp_path: Path
+) -> None:
+    assert allowed_cores(_cgroup(tmp_path, cpu_dot_max=limit)) == cores
+
+
+@pytest.mark.parametrize(("quota", "cores"), [("300000", 3), ("-1", 8)])
+def test_a_quota_of_version_1_counts(quota: str, cores: int, tmp_path: Path) -> None:
+    files = {"cpu__cpu_dot_cfs_quota_us": quota, "cpu__cpu_dot_cfs_period_us": "100000"}
+    assert allowed_cores(_cgroup(tmp_path, **files)) == cores
+
+
+def test_cores_that_the_process_is_not_pinned_to_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3}, raising=False)
+    assert allowed_cores(_cgroup(tmp_path, cpu_dot_max="400000 100000")) == 1
+
+
+def test_without_cgroups_the_machine_counts(tmp_path: Path) -> None:
+    assert allowed_cores(tmp_path) == 8
+    assert allowed_memory(tmp_path) == HOST_MEMORY
+
+
+@pytest.mark.parametrize("file", ["memory_dot_max", "memory__memory_dot_limit_in_bytes"])
+@pytest.mark.parametrize(
+    ("limit", "memory"),
+    [
+        ("104857600\n", 100 * 2**20),
+        ("max\n", HOST_MEMORY),
+        ("9223372036854771712\n", HOST_MEMORY),
+        (str(2 * HOST_MEMORY), HOST_MEMORY),
+    ],
+)
+def test_the_smaller_of_limit_and_memory_counts(
+    file: str, limit: str, memory: int, tmp_path: Path
+) -> None:
+    assert allowed_memory(_cgroup(tmp_path, **{file: limit})) == memory
