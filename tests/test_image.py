@@ -6,6 +6,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,16 +26,31 @@ from tests.server import request
 pytestmark = needs_docker
 
 FULL_CONTRACT_UID = "12345"
+_ASK = (
+    "import urllib.request as r; q = r.Request('http://127.0.0.1:8080/invocations', "
+    "open('/scan.png', 'rb').read(), {'Content-Type': 'image/png'}); "
+    "print(r.urlopen(q).read().decode())"
+)
+
+
+def _build(tag: str, *options: str) -> str:
+    built = subprocess.run(
+        ["docker", "build", "-t", tag, *options, ROOT], capture_output=True, text=True, timeout=1500
+    )
+    assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
+    return tag
 
 
 @pytest.fixture(scope="module")
 def image() -> str:
     """Build the image."""
-    built = subprocess.run(
-        ["docker", "build", "-t", IMAGE, ROOT], capture_output=True, text=True, timeout=1500
-    )
-    assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
-    return IMAGE
+    return _build(IMAGE)
+
+
+@pytest.fixture(scope="module")
+def serve_image(image: str) -> str:
+    """Build the image that only serves; its layers are there since the other one was built."""
+    return _build(f"{image}-serve", "--target", "serve")
 
 
 @pytest.fixture(scope="module")
@@ -57,26 +73,48 @@ def test_train_works_without_a_network_and_leaves_model_and_reports(
         assert (trained_in_image / name).is_file()
 
 
-def test_serve_works_read_only_without_a_network_as_any_user(
-    image: str, trained_in_image: Path
-) -> None:
+def _answer(image: str, ml_dir: Path) -> dict[str, Any]:
+    """Serve read-only, without a network, as any user; give the entry of the payload's scan."""
     scan = ROOT / "local_test" / "payload.png"
     with container(
         *("--network", "none", "--read-only", "--tmpfs", "/tmp", "--user", FULL_CONTRACT_UID),  # noqa: S108
-        *("-v", f"{trained_in_image / 'model'}:/opt/ml/model:ro", "-v", f"{scan}:/scan.png:ro"),
+        *("-v", f"{ml_dir / 'model'}:/opt/ml/model:ro", "-v", f"{scan}:/scan.png:ro"),
         *(image, "serve"),
     ) as server:
         wait_until_ready(server)
-        ask = (
-            "import urllib.request as r; q = r.Request('http://127.0.0.1:8080/invocations', "
-            "open('/scan.png', 'rb').read(), {'Content-Type': 'image/png'}); "
-            "print(r.urlopen(q).read().decode())"
-        )
-        answer = python_in(server, ask)
+        answer = python_in(server, _ASK)
         assert answer.returncode == 0, answer.stderr
-        (entry,) = json.loads(answer.stdout)["predictions"]
-        assert sum(entry["probabilities"].values()) == pytest.approx(1, abs=1e-5)
         assert "Traceback" not in logs(server)
+        assert "Engine openvino" in logs(server)
+        (entry,) = json.loads(answer.stdout)["predictions"]
+        return dict(entry)
+
+
+def test_serve_works_read_only_without_a_network_as_any_user(
+    image: str, trained_in_image: Path
+) -> None:
+    entry = _answer(image, trained_in_image)
+    assert sum(entry["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_image_that_only_serves_answers_the_same(
+    image: str, serve_image: str, trained_in_image: Path
+) -> None:
+    assert _answer(serve_image, trained_in_image) == _answer(image, trained_in_image)
+
+
+def test_the_image_that_only_serves_is_small_and_says_what_it_cannot_do(serve_image: str) -> None:
+    assert inspect(serve_image)["Size"] < 450e6
+    refused = docker(
+        *("run", "--rm", "--network", "none", serve_image),
+        *("brain-tumor", "evaluate", "/model", "/scans", "/out"),
+    )
+    assert refused.returncode == 1
+    assert "is not installed here" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    job = docker("run", "--rm", "--network", "none", serve_image, "train")
+    assert job.returncode != 0
+    assert "Traceback" not in job.stderr
 
 
 def test_docker_stop_finishes_the_request_in_flight_and_ends_with_0_within_10_seconds(
@@ -160,6 +198,10 @@ def test_the_image_holds_no_compiler_and_consistent_packages(image: str) -> None
     assert found.returncode != 0
     checked = docker("run", "--rm", "--network", "none", image, "pip", "check")
     assert checked.returncode == 0, checked.stdout
+
+
+def test_the_image_holds_little_that_nothing_uses(image: str) -> None:
+    assert inspect(image)["Size"] < 1.6e9
 
 
 def test_labels_commands_and_user_are_what_the_platform_expects(image: str) -> None:
