@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from brain_tumor.errors import BrainTumorError
 from brain_tumor.training.hyperparameters import Hyperparameters
-from brain_tumor.training.metrics import Epoch, Fit, Validation
+from brain_tumor.training.metrics import TOLERANCE, Epoch, Fit, Validation
 from brain_tumor.training.schedule import Progress, Schedule, learning_rate_at
 
 _AVERAGE_DECAY = 0.998
@@ -132,8 +132,12 @@ def fit(
 ) -> Fit:
     """Train until the epochs, the patience or the time are used up.
 
+    A loop that comes to the end of its schedule keeps its last epoch: with the rate near zero it is
+    the best one, and the best on a few hundred scans is mostly a lucky one (docs/recipe.md). The
+    best on validation is kept where the last is clearly worse, and where the loop was ended early.
+
     Args:
-        trainer: the network and its steps; `averaged` holds the best epoch's weights at the end.
+        trainer: the network and its steps; `averaged` holds the weights of the epoch that is kept at the end.
         batches: an endless stream of training batches; the next loop goes on where this one ends.
         val: batches of the validation scans.
         schedule: how long, and how fast.
@@ -156,6 +160,9 @@ def fit(
             ended = reason
             break
     assert best is not None  # noqa: S101 - epochs is at least 1
+    last = epochs[-1]
+    if progress.fraction() >= 1 and last.val_accuracy >= best.val_accuracy - TOLERANCE:
+        return Fit(epochs, last, ended)
     trainer.averaged.set_weights(best_weights)
     return Fit(epochs, best, ended)
 

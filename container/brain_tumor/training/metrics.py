@@ -29,12 +29,16 @@ class Epoch:
         return " ".join(f"{name}={value:.6g};" for name, value in asdict(self).items())
 
 
+TOLERANCE = 0.02
+"""Accuracies on a few hundred validation scans that are closer than this cannot be told apart."""
+
+
 @dataclass(frozen=True)
 class Fit:
-    """A finished training loop; the network holds the weights of `best`."""
+    """A finished training loop; the network holds the weights of `kept`."""
 
     epochs: list[Epoch]
-    best: Epoch
+    kept: Epoch
     ended: str
     """Why it ended, for people."""
 
@@ -67,15 +71,15 @@ class Training:
     def kept_epochs(self) -> list[int]:
         """The epoch whose weights the network holds, or those whose mean it holds."""
         kept = self.members if self.kept is None else [self.members[self.kept]]
-        return [fitted.best.epoch for fitted in kept]
+        return [fitted.kept.epoch for fitted in kept]
 
     @property
     def validation(self) -> Validation:
         """What the weights that are kept gave."""
         if self.kept is None and self.mean is not None:
             return self.mean
-        best = self.members[self.kept or 0].best
-        return Validation(best.val_loss, best.val_accuracy)
+        epoch = self.members[self.kept or 0].kept
+        return Validation(epoch.val_loss, epoch.val_accuracy)
 
     @property
     def ended(self) -> str:

@@ -44,7 +44,7 @@ def write_history(training: Training, folder: Path) -> None:
         "members": [
             {
                 "first_epoch": fitted.epochs[0].epoch,
-                "best_epoch": fitted.best.epoch,
+                "kept_epoch": fitted.kept.epoch,
                 "ended": fitted.ended,
             }
             for fitted in training.members

@@ -14,11 +14,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from brain_tumor.training.fit import Trainer, fit
-from brain_tumor.training.metrics import Epoch, Fit, Training
+from brain_tumor.training.metrics import TOLERANCE, Epoch, Fit, Training
 from brain_tumor.training.schedule import Schedule
-
-_TOLERANCE = 0.02
-"""Accuracies on a few hundred scans that are closer than this cannot be told apart."""
 
 Weights = list[NDArray[np.float32]]
 
@@ -60,7 +57,7 @@ def train_soup(
     if 1 < len(fits) == members:
         trainer.averaged.set_weights(_mean(weights))
         mean = trainer.validate(val)
-        if mean.accuracy >= fits[best].best.val_accuracy - _TOLERANCE:
+        if mean.accuracy >= fits[best].kept.val_accuracy - TOLERANCE:
             return Training(fits, mean, None)
     else:
         mean = None
@@ -90,7 +87,7 @@ def _part_of(left: float | None, share: Schedule, whole: Schedule) -> float | No
 def _best_of(fits: Sequence[Fit]) -> int:
     best = 0
     for number, fitted in enumerate(fits):
-        if fitted.best.is_better_than(fits[best].best):
+        if fitted.kept.is_better_than(fits[best].kept):
             best = number
     return best
 

@@ -103,7 +103,7 @@ def _parameters(**changes: Any) -> Hyperparameters:
 def test_training_lowers_the_loss_until_all_is_right() -> None:
     fitted = Run(_parameters(epochs=6))()
     assert fitted.epochs[-1].train_loss < 0.5 * fitted.epochs[0].train_loss
-    assert fitted.best.val_accuracy == 1.0
+    assert fitted.kept.val_accuracy == 1.0
 
 
 def test_every_epoch_is_reported_as_it_ends_and_kept() -> None:
@@ -125,8 +125,8 @@ def test_the_best_epochs_weights_are_the_ones_kept() -> None:
     run = Run(_parameters(epochs=5, patience=5), val=(VAL[0], 1 - VAL[1]))
     fitted = run()
     accuracies = [epoch.val_accuracy for epoch in fitted.epochs]
-    best = fitted.epochs.index(fitted.best)
-    assert fitted.best.val_accuracy == max(accuracies)
+    best = fitted.epochs.index(fitted.kept)
+    assert fitted.kept.val_accuracy == max(accuracies)
     assert best < len(accuracies) - 1
     for kept, then, last in zip(
         run.trainer.averaged.get_weights(), run.weights[best], run.weights[-1], strict=True
@@ -137,7 +137,7 @@ def test_the_best_epochs_weights_are_the_ones_kept() -> None:
 
 def test_what_is_kept_scores_what_its_epoch_reported() -> None:
     run = Run(_parameters(epochs=3))
-    best = run().best
+    best = run().kept
     logits = network_logits(run.trainer.averaged, evaluation_batches(*VAL, 5))
     losses = keras.losses.sparse_categorical_crossentropy(VAL[1], logits, from_logits=True)
     assert float(np.mean(losses)) == pytest.approx(best.val_loss, rel=1e-4)
@@ -148,7 +148,7 @@ def test_training_ends_after_patience_epochs_without_a_better_accuracy() -> None
     run = Run(_parameters(epochs=50, patience=2), val=(VAL[0], 1 - VAL[1]))
     fitted = run()
     assert fitted.ended == "no better validation accuracy for 2 epochs"
-    assert len(fitted.epochs) == fitted.best.epoch + 2 < 50
+    assert len(fitted.epochs) == fitted.kept.epoch + 2 < 50
 
 
 @pytest.mark.parametrize("after", [1, 5, 7])
@@ -158,7 +158,7 @@ def test_when_asked_to_stop_training_ends_after_the_current_step_with_figures(af
     assert fitted.ended == "asked to stop"
     assert run.steps == after
     assert len(fitted.epochs) == -(-after // 5)
-    assert np.isfinite(fitted.best.val_loss)
+    assert np.isfinite(fitted.kept.val_loss)
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ def test_a_time_budget_ends_training_within_an_epoch_and_says_so() -> None:
     fitted = run()
     assert fitted.ended == "the 840 seconds for training are used up"
     assert (len(fitted.epochs), run.steps) == (1, 4)
-    assert fitted.best.learning_rate < 0.1
+    assert fitted.kept.learning_rate < 0.1
 
 
 @pytest.mark.usefixtures("two_minutes_a_look")
@@ -273,4 +273,4 @@ def test_in_half_precision_the_loss_is_scaled_and_training_works() -> None:
     assert isinstance(run.trainer.optimizer, keras.optimizers.LossScaleOptimizer)
     fitted = run()
     assert fitted.epochs[-1].train_loss < fitted.epochs[0].train_loss
-    assert fitted.best.val_accuracy == 1.0
+    assert fitted.kept.val_accuracy == 1.0

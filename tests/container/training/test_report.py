@@ -139,7 +139,7 @@ def test_the_history_of_a_soup_names_its_members_and_what_is_kept(tmp_path: Path
     assert written["validation"] == {"loss": 0.25, "accuracy": 0.75}
     assert written["ended"] == "the 60 seconds for training are used up"
     assert written["members"] == [
-        {"first_epoch": 1, "best_epoch": 2, "ended": "all epochs done"},
-        {"first_epoch": 3, "best_epoch": 3, "ended": "the 60 seconds for training are used up"},
+        {"first_epoch": 1, "kept_epoch": 2, "ended": "all epochs done"},
+        {"first_epoch": 3, "kept_epoch": 3, "ended": "the 60 seconds for training are used up"},
     ]
     assert _colours(tmp_path / "learning_curves.png") > 50

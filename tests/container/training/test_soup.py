@@ -105,7 +105,7 @@ def test_each_member_begins_where_the_first_did_and_their_mean_is_kept(
         [sum(arrays) / 3 for arrays in zip(*fake.left, strict=True)],
     )
     assert training.kept is None
-    assert training.kept_epochs == [fitted.best.epoch for fitted in training.members]
+    assert training.kept_epochs == [fitted.kept.epoch for fitted in training.members]
     assert training.mean == training.validation == Validation(0.5, 0.9)
 
 
@@ -143,7 +143,7 @@ def test_the_mean_is_kept_unless_it_is_clearly_worse_than_the_best_member(
     assert training.mean == Validation(0.5, mean)
     if kept is not None:
         _assert_same(trainer.averaged.get_weights(), fake.left[kept])
-        assert training.kept_epochs == [training.members[kept].best.epoch]
+        assert training.kept_epochs == [training.members[kept].kept.epoch]
         assert training.validation.accuracy == accuracies[kept]
 
 
