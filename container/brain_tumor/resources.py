@@ -1,7 +1,7 @@
-"""Cores and memory that this container is allowed, which may be less than what the host has.
+"""The cores that this container is allowed, which may be fewer than the host has.
 
-Docker and Kubernetes limit by cgroups: the kernel's documentation, "Control Group v2" (cpu.max,
-memory.max) and "CFS Bandwidth Control" and "Memory Resource Controller" of version 1.
+Docker and Kubernetes limit by cgroups: the kernel's documentation, "Control Group v2" (cpu.max),
+and "CFS Bandwidth Control" for version 1.
 """
 
 import math
@@ -9,8 +9,6 @@ import os
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
-# Version 1 writes "no limit" as the largest multiple of a page below 2^63.
-_NO_LIMIT = 2**60
 
 
 def allowed_cores(cgroup: Path = _CGROUP) -> int:
@@ -18,16 +16,6 @@ def allowed_cores(cgroup: Path = _CGROUP) -> int:
     pinned = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     cores, quota = pinned or 1, _quota(cgroup)
     return cores if quota is None else max(1, min(cores, math.ceil(quota)))
-
-
-def allowed_memory(cgroup: Path = _CGROUP) -> int:
-    """Return the bytes of memory that may be used."""
-    host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        limit = _read(cgroup / name)
-        if limit and limit[0].isdigit() and int(limit[0]) < _NO_LIMIT:
-            return min(host, int(limit[0]))
-    return host
 
 
 def _quota(cgroup: Path) -> float | None:

@@ -5,10 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from brain_tumor.resources import allowed_cores, allowed_memory
+from brain_tumor.resources import allowed_cores
 from tests.scans import write_folder
-
-HOST_MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 @pytest.fixture(autouse=True)
@@ -54,20 +52,3 @@ def test_cores_that_the_process_is_not_pinned_to_do_not_count(
 
 def test_without_cgroups_the_machine_counts(tmp_path: Path) -> None:
     assert allowed_cores(tmp_path) == 8
-    assert allowed_memory(tmp_path) == HOST_MEMORY
-
-
-@pytest.mark.parametrize("file", ["memory_dot_max", "memory__memory_dot_limit_in_bytes"])
-@pytest.mark.parametrize(
-    ("limit", "memory"),
-    [
-        ("104857600\n", 100 * 2**20),
-        ("max\n", HOST_MEMORY),
-        ("9223372036854771712\n", HOST_MEMORY),
-        (str(2 * HOST_MEMORY), HOST_MEMORY),
-    ],
-)
-def test_the_smaller_of_limit_and_memory_counts(
-    file: str, limit: str, memory: int, tmp_path: Path
-) -> None:
-    assert allowed_memory(_cgroup(tmp_path, **{file: limit})) == memory

@@ -25,6 +25,7 @@ from brain_tumor.errors import (
     PayloadTooLargeError,
 )
 from brain_tumor.images import resize
+from brain_tumor.resources import allowed_cores
 from brain_tumor.serving import payloads
 from brain_tumor.serving.classifier import Classifier, load_classifier
 from brain_tumor.serving.metrics import CONTENT_TYPE, Metrics
@@ -148,7 +149,7 @@ def _add_routes(app: flask.Flask, settings: Settings, holder: ModelHolder) -> No
 
     @app.get("/execution-parameters")
     def execution_parameters() -> dict[str, Any]:
-        concurrent = os.cpu_count() or 1
+        concurrent = settings.cores or allowed_cores()
         # The platform refuses a product above 100.
         megabytes = max(1, min(6, 100 // concurrent))
         return {

@@ -16,7 +16,7 @@ from brain_tumor.errors import BrainTumorError
 from brain_tumor.training import fit as module
 from brain_tumor.training.fit import Trainer, fit, network_logits
 from brain_tumor.training.hyperparameters import Hyperparameters
-from brain_tumor.training.metrics import Epoch, Fit
+from brain_tumor.training.metrics import Epoch, Fit, Validation
 from brain_tumor.training.pipeline import evaluation_batches, training_batches
 from brain_tumor.training.sampling import Sampler
 from brain_tumor.training.schedule import Progress, Schedule
@@ -120,19 +120,42 @@ def test_every_epoch_is_reported_as_it_ends_and_kept() -> None:
     assert rates == sorted(rates, reverse=True)
 
 
-def test_the_best_epochs_weights_are_the_ones_kept() -> None:
-    # Validation labels are the wrong way round: the better it learns, the worse they fit.
-    run = Run(_parameters(epochs=5, patience=5), val=(VAL[0], 1 - VAL[1]))
-    fitted = run()
-    accuracies = [epoch.val_accuracy for epoch in fitted.epochs]
-    best = fitted.epochs.index(fitted.kept)
-    assert fitted.kept.val_accuracy == max(accuracies)
-    assert best < len(accuracies) - 1
-    for kept, then, last in zip(
-        run.trainer.averaged.get_weights(), run.weights[best], run.weights[-1], strict=True
-    ):
+def _scripted(accuracies: list[float], **parameters: Any) -> tuple[Run, Fit]:
+    """Run a loop whose epochs score what they are told to."""
+    run = Run(_parameters(epochs=len(accuracies), **parameters))
+    scores = (Validation(0.5, accuracy) for accuracy in accuracies)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run.trainer, "validate", lambda _: next(scores))
+        return run, run()
+
+
+def _assert_holds(run: Run, number: int) -> None:
+    for kept, then in zip(run.trainer.averaged.get_weights(), run.weights[number - 1], strict=True):
         np.testing.assert_array_equal(kept, then)
-        assert not np.array_equal(kept, last)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "kept"),
+    [
+        ([0.5, 0.9, 0.96], 3),
+        ([0.5, 0.96, 0.95], 3),  # a few scans of a few hundred say nothing
+        ([0.5, 0.96, 0.93], 2),
+        ([0.96, 0.5, 0.96, 0.5], 1),
+    ],
+)
+def test_a_finished_schedule_keeps_its_last_epoch_unless_it_is_clearly_worse(
+    accuracies: list[float], kept: int
+) -> None:
+    run, fitted = _scripted(accuracies)
+    assert (fitted.kept.epoch, fitted.ended) == (kept, "all epochs done")
+    _assert_holds(run, kept)
+
+
+def test_a_loop_that_is_ended_early_keeps_its_best_epoch() -> None:
+    run, fitted = _scripted([0.5, 0.96, 0.955, 0.955, 0.955], patience=2)
+    assert len(fitted.epochs) == 4
+    assert fitted.kept.epoch == 2
+    _assert_holds(run, 2)
 
 
 def test_what_is_kept_scores_what_its_epoch_reported() -> None:
