@@ -137,7 +137,7 @@ def fit(
     best on validation is kept where the last is clearly worse, and where the loop was ended early.
 
     Args:
-        trainer: the network and its steps; `averaged` holds the weights of the epoch that is kept at the end.
+        trainer: the network and its steps; at the end `averaged` holds the epoch that is kept.
         batches: an endless stream of training batches; the next loop goes on where this one ends.
         val: batches of the validation scans.
         schedule: how long, and how fast.
