@@ -10,6 +10,7 @@ time a request; `ratio` is that of the first server, AWS's sample shape, divided
 """
 
 import argparse
+import multiprocessing
 import os
 import signal
 import statistics
@@ -145,10 +146,13 @@ def _measure(
     concurrency: int,
     seconds: float,
 ) -> Figures:
-    drive(port, *scans, concurrency, min(1.0, seconds))  # every shape and thread is set up
-    before = processor_seconds(session)
-    load = drive(port, *scans, concurrency, seconds)
-    used = processor_seconds(session) - before
+    # In a process of its own, so that the client's Python does not hold up this one.
+    with multiprocessing.get_context("spawn").Pool(1) as client:
+        # Before it counts, so that every shape and thread is set up.
+        client.apply(drive, (port, *scans, concurrency, min(1.0, seconds)))
+        before = processor_seconds(session)
+        load = client.apply(drive, (port, *scans, concurrency, seconds))
+        used = processor_seconds(session) - before
     latencies = 1000 * np.array(load.latencies)
     return Figures(
         requests_a_second=len(latencies) / load.seconds,

@@ -122,7 +122,6 @@ def predict(model_dir: Path, files: tuple[Path, ...]) -> None:
     """Print a JSON line of prediction for each of FILES; exit 1 if one could not be read."""
     from brain_tumor.images import decode
     from brain_tumor.serving.classifier import load_classifier
-    from brain_tumor.settings import load_settings
 
     classifier = load_classifier(model_dir, load_settings())
     failed = False

@@ -13,6 +13,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from brain_tumor.errors import SettingsError
 
+EngineName = Literal["auto", "openvino", "tensorflow"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
 
 class Settings(BaseSettings):
     """What an operator may set; every field's description says what it does."""
@@ -37,10 +40,10 @@ class Settings(BaseSettings):
         default="0.0.0.0",  # noqa: S104 - the platform connects from outside the container
         description="Address that `serve` listens on.",
     )
-    engine: Literal["auto", "openvino", "tensorflow"] = Field(
+    engine: EngineName = Field(
         default="auto", description="Inference engine; auto takes the fastest one there is."
     )
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
+    precision: Precision = Field(
         default="auto",
         description="Arithmetic of the engine; auto takes bfloat16 where answers stay the same.",
     )

@@ -188,7 +188,11 @@ def test_tensorflow_serving_gives_our_loaders_answers(
     np.testing.assert_allclose(probabilities, predict(pixels), atol=1e-5)
 
 
-def test_each_weight_is_saved_once(saved: Path, servable: Servable) -> None:
+def test_each_weight_is_declared_and_stored_once(saved: Path, servable: Servable) -> None:
+    with tf.compat.v1.Session(graph=tf.Graph()) as session:
+        graph = tf.compat.v1.saved_model.load(session, ["serve"], str(saved / "1"))
+        declared = [node for node in graph.graph_def.node if node.op == "VarHandleOp"]
+    assert len(declared) == len(servable.weights)
     stored = (saved / "1/variables/variables.data-00000-of-00001").stat().st_size
     weights = sum(weight.numpy().nbytes for weight in servable.weights)
     assert weights <= stored < 1.1 * weights + 100_000

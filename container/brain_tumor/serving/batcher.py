@@ -23,7 +23,7 @@ def largest_batch(cores: int) -> int:
 
     On two cores an image of the default network costs the same processor time alone and among 16,
     while each doubling costs memory for its feature maps and lets the first of a batch wait for
-    the last (docs/serving.md). Two images a core keep all cores busy.
+    the last (docs/serving.md). More cores were not measured; two images a core keep all busy.
     """
     return min(LARGEST_BATCH, max(4, 2 * cores))
 

@@ -120,7 +120,6 @@ def load_classifier(
     Classifier(engine.scores, info).warm_up()
     largest = largest_batch(cores)
     engine.warm_up(info.image_size, batch_sizes(largest))
-    if metrics is None:
-        return Classifier(Batcher(engine.scores, largest), info)
+    metrics = metrics or Metrics()
     metrics.serves(engine)
     return Classifier(Batcher(engine.scores, largest, metrics.predicted), info)

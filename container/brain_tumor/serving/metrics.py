@@ -35,7 +35,7 @@ class Metrics:
         )
         self._requests = Histogram(
             "brain_tumor_request_seconds",
-            "From the first byte of the head to the reply; its count is that of the requests.",
+            "From the head of a request to its reply; its count is that of the requests.",
             ["route", "status"],
             buckets=_SECONDS,
             registry=self._registry,

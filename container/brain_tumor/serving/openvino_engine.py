@@ -1,6 +1,5 @@
 """OpenVINO reads the SavedModel itself; needs no TensorFlow."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +14,8 @@ from openvino.properties import hint
 from brain_tumor import artifact
 from brain_tumor.errors import ArtifactError
 from brain_tumor.serving import agreement
-from brain_tumor.serving.engine import Precision
 from brain_tumor.serving.saved_model import default_signature
-
-log = logging.getLogger(__name__)
+from brain_tumor.settings import Precision
 
 _DEVICE = "CPU"
 CLEAR = 0.9

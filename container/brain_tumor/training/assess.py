@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 
 _BATCH = 64
 _VARIED_COPIES = 3
+FEWEST_OF_A_MEAN = 20
+"""Scans of different groups whose mean shows none of them."""
 _SEEDS_OF_FITTING = 2
 """The job's seed and the next one drew the pictures that the detector was fitted on."""
 
@@ -127,18 +129,26 @@ def assess_model(model_dir: Path, source: Path) -> Findings:
     return quality.find(evaluation, info, robustness, figures)
 
 
-def check_images(channels: Channels, seed: int) -> NDArray[np.uint8]:
+def check_images(channels: Channels, seed: int) -> NDArray[np.uint8] | None:
     """Make the images of the artifact's check: each class's mean training scan, and varied copies.
 
-    They go wherever the model goes, so none of them may show a patient.
+    They go wherever the model goes, so none of them may show a patient: a mean is made of one scan
+    of each near-duplicate group, and of twenty groups at least.
+
+    Returns:
+        (n, size, size); None where no class has so many groups.
     """
-    labels, random = np.array(channels.train.labels), np.random.default_rng(seed)
+    table, random = channels.train, np.random.default_rng(seed)
+    _, rows = np.unique(table.groups, return_index=True)
+    labels = np.array(table.labels)[rows]
+    by_class = [table.pixels[rows[labels == name]] for name in channels.class_names]
     means = [
-        np.rint(channels.train.pixels[labels == name].mean(axis=0)).astype(np.uint8)
-        for name in channels.class_names
+        np.rint(scans.mean(axis=0)).astype(np.uint8)
+        for scans in by_class
+        if len(scans) >= FEWEST_OF_A_MEAN
     ]
     copies = [vary(mean, random) for mean in means for _ in range(_VARIED_COPIES)]
-    return np.stack(means + copies)
+    return np.stack(means + copies) if means else None
 
 
 def _one_of_each_group(table: ScanTable) -> NDArray[np.uint8]:

@@ -19,7 +19,7 @@ class Servable(tf.Module):  # type: ignore[misc]
         self, network: keras.Model, temperature: float, size: int, detector: Detector | None = None
     ) -> None:
         super().__init__(name="brain_tumor")
-        # TensorFlow saves what an attribute holds. Of a network it would save each weight twice,
+        # TensorFlow saves what an attribute holds. Of a network it would declare each weight twice,
         # as Keras' variable and as the one within; TensorFlow Serving then fills one of the two
         # and reads the other. So the weights alone are held: it does not look into a `partial`.
         self.weights = [variable.value for variable in network.weights]

@@ -26,7 +26,7 @@ _AVERAGE_DECAY = 0.998
 _LARGEST_GRADIENT = 5.0
 """Norm that gradients are cut to: without batch normalisation one odd batch could undo a run."""
 
-_HASTE_OF_THE_HEAD = 5.0
+_HEAD_RATE_MULTIPLIER = 5.0
 """A head that starts from nothing on a pretrained backbone takes steps so many times as long."""
 
 
@@ -54,7 +54,7 @@ class Trainer:
         self.optimizer.build(network.trainable_variables)
         self._unused = [variable.numpy() for variable in self.optimizer.variables]
         head = network.layers[-1].trainable_variables
-        self._hasty = head if parameters.starts_pretrained else []
+        self._fast_head = head if parameters.starts_pretrained else []
         self._smoothing = parameters.label_smoothing
         self._loss, self._accuracy = keras.metrics.Mean(), keras.metrics.SparseCategoricalAccuracy()
         self.begin(network.get_weights())
@@ -74,12 +74,12 @@ class Trainer:
             loss = self._mean_loss(labels, logits, self._smoothing)
             scaled = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, self.network.trainable_variables)
-        before = [tf.identity(variable) for variable in self._hasty]
+        before = [tf.identity(variable) for variable in self._fast_head]
         self.optimizer.apply_gradients(
             zip(gradients, self.network.trainable_variables, strict=True)
         )
-        for variable, value in zip(self._hasty, before, strict=True):
-            variable.assign(value + _HASTE_OF_THE_HEAD * (variable - value))
+        for variable, value in zip(self._fast_head, before, strict=True):
+            variable.assign(value + _HEAD_RATE_MULTIPLIER * (variable - value))
         self._average()
         self._count(labels, logits, loss)
 

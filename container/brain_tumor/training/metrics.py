@@ -60,7 +60,7 @@ class Training:
     mean: Validation | None
     """What the members' mean gave; None where there was one member, or an early stop."""
     kept: int | None
-    """The place of the member whose best epoch the network holds; None: their mean."""
+    """The place of the member whose epoch the network holds; None: their mean."""
 
     @property
     def epochs(self) -> list[Epoch]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from brain_tumor import artifact
 from brain_tumor.artifact import CHECK_FILE, load_check, load_scores
-from brain_tumor.errors import ArtifactError
+from brain_tumor.errors import ArtifactError, SettingsError
 from brain_tumor.images import resize
 from brain_tumor.serving import agreement
 from brain_tumor.serving import engine as module
@@ -216,8 +216,28 @@ def test_auto_takes_the_engine_that_is_installed(
     assert "is not installed" in engine.why
 
 
+def test_the_image_that_only_serves_uses_openvino_also_beside_a_gpu(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda n: find(n) if n != "tensorflow" else None
+    )
+    monkeypatch.setattr(module, "_GPU", tmp_path)
+    assert load_engine(model).name == "openvino"
+
+
+@pytest.mark.parametrize("name", ["openvino", "tensorflow"])
+def test_an_engine_that_is_asked_for_and_not_installed_is_named(
+    name: Any, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(SettingsError, match=f"BRAIN_TUMOR_ENGINE={name}, which is not installed"):
+        load_engine(model, name)
+
+
 def test_bfloat16_is_refused_where_tensorflow_is_asked_for(model: Path) -> None:
-    with pytest.raises(ArtifactError, match="BRAIN_TUMOR_PRECISION=bfloat16"):
+    with pytest.raises(SettingsError, match="BRAIN_TUMOR_PRECISION=bfloat16"):
         load_engine(model, "tensorflow", "bfloat16")
 
 

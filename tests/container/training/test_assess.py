@@ -85,3 +85,35 @@ def test_the_detectors_figures_are_of_the_test_channel_at_its_own_threshold(
     assert figures.auroc > 0.5
     without_test = replace(learnt.channels, test=None)
     assert assess.evaluate_foreign(servable, 0.0, without_test, PARAMETERS).scans == 12
+
+
+def test_the_images_of_the_check_are_means_of_many_scans_and_never_one_of_them(
+    learnt: Learnt,
+) -> None:
+    train = learnt.channels.train
+    images = assess.check_images(learnt.channels, seed=0)
+    assert images is not None
+    assert images.shape == (8, 32, 32)
+    assert images.dtype == np.uint8
+    for number, name in enumerate(learnt.channels.class_names):
+        scans = train.pixels[np.array(train.labels) == name]
+        np.testing.assert_allclose(images[number], scans.mean(axis=0), atol=0.5)
+    for image in images:
+        assert not (image == train.pixels).all(axis=(1, 2)).any()
+    again = assess.check_images(learnt.channels, seed=0)
+    assert again is not None
+    np.testing.assert_array_equal(again, images)
+
+
+def test_a_class_of_few_scans_or_of_copies_gives_no_image_that_could_show_one(
+    learnt: Learnt,
+) -> None:
+    train = learnt.channels.train
+    dark = np.array(train.labels) == "dark"
+    # Twenty scans of one class, all neighbouring slices of one another.
+    alike = replace(train, groups=np.where(dark, train.groups[dark][0], train.groups))
+    images = assess.check_images(replace(learnt.channels, train=alike), seed=0)
+    assert images is not None
+    assert len(images) == 4
+    none = replace(train, groups=np.zeros_like(train.groups))
+    assert assess.check_images(replace(learnt.channels, train=none), seed=0) is None

@@ -264,9 +264,9 @@ def test_on_a_pretrained_backbone_the_head_takes_steps_five_times_as_long() -> N
         trainer.train_step(images, tf.constant(TRAIN[1][:8]))
         after = trainer.network.get_weights()
         moved.append([b - a for a, b in zip(start, after, strict=True)])
-    for variable, hasty, plain in zip(trainer.network.weights, *moved, strict=True):
+    for variable, faster, plain in zip(trainer.network.weights, *moved, strict=True):
         ratio = 5 if variable.path.startswith("dense") else 1
-        np.testing.assert_allclose(hasty, ratio * plain, rtol=1e-4, atol=1e-7)
+        np.testing.assert_allclose(faster, ratio * plain, rtol=1e-4, atol=1e-7)
         assert np.abs(plain).max() > 0
 
 
