@@ -30,6 +30,9 @@ CLASS_NAMES_FILE = "class_names.json"
 MODEL_INFO_FILE = "model.json"
 CHECK_FILE = "check.npz"
 _FORMAT = 1
+SIGNATURES = ("serving_default", "serving_bytes", "serving_scores", "serving_first_look")
+CLEAR = 0.9
+"""What is less probable than this is looked at again, mirrored."""
 
 PredictFn = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """(n, size, size) uint8 0-255 -> probabilities (n, classes) float32."""
@@ -96,7 +99,7 @@ def save(
     Args:
         model_dir: the folder to fill; former files of the same names are replaced.
         servable: a module with the functions `serving_default` and `serving_bytes`, and
-            `serving_scores` where the model can tell what is no brain MRI.
+            `serving_scores` and `serving_first_look` where the model can tell what is no brain MRI.
         info: the content of `model.json`.
         check_images: (n, size, size), the images of the check; no scan of a patient.
     """
@@ -106,11 +109,8 @@ def save(
     aside = model_dir / f".incomplete-{os.getpid()}"
     try:
         signatures = {
-            "serving_default": servable.serving_default,
-            "serving_bytes": servable.serving_bytes,
+            name: getattr(servable, name) for name in SIGNATURES if hasattr(servable, name)
         }
-        if hasattr(servable, "serving_scores"):
-            signatures["serving_scores"] = servable.serving_scores
         tf.saved_model.save(servable, str(aside / VERSION_FOLDER), signatures=signatures)
         (aside / CLASS_NAMES_FILE).write_text(json.dumps(info.class_names) + "\n")
         (aside / MODEL_INFO_FILE).write_text(info.model_dump_json(indent=2) + "\n")

@@ -18,9 +18,6 @@ from brain_tumor.serving.saved_model import default_signature
 from brain_tumor.settings import Precision
 
 _DEVICE = "CPU"
-CLEAR = 0.9
-"""In bfloat16, what is less probable than this is computed again in float32."""
-
 _TYPES = {"float32": ov.Type.f32, "bfloat16": ov.Type.bf16}
 
 
@@ -42,11 +39,13 @@ def load(model_dir: Path, precision: Precision, cores: int) -> tuple[artifact.Sc
     check = artifact.load_check(model_dir)
     with _our_error(model_dir):
         core = ov.Core()
-        model = _read(core, model_dir / artifact.VERSION_FOLDER)
+        folder = model_dir / artifact.VERSION_FOLDER
+        model = _read(core, folder, "serving_scores")
         reason = "float32 asked for" if precision == "float32" else _why_not_bfloat16(core, check)
         if precision == "bfloat16" or reason is None:
             exact = _compile(core, model, "float32", cores)
-            scores = second_look(_compile(core, model, "bfloat16", cores), exact)
+            first_look = _read(core, folder, "serving_first_look")
+            scores = exact_where_unclear(_compile(core, first_look, "bfloat16", cores), exact)
             if check:
                 exact(check.images[:1])  # or the first that is not clear would wait for its set-up
             found = agreement.measure(scores, check) if check else None
@@ -58,17 +57,23 @@ def load(model_dir: Path, precision: Precision, cores: int) -> tuple[artifact.Sc
     return scores, "float32", str(reason)
 
 
-def second_look(fast: artifact.ScoresFn, exact: artifact.ScoresFn) -> artifact.ScoresFn:
-    """Score by `fast`, and again by `exact` what is not clear.
+def exact_where_unclear(fast: artifact.ScoresFn, exact: artifact.ScoresFn) -> artifact.ScoresFn:
+    """Score by `fast`, and by `exact` what is not clear, or would perhaps not be to `exact`.
 
     An error of the logits moves a probability by p (1 - p) times as much: most where classes are
-    about as probable, which is where it could change the label too.
+    about as probable, which is where it could change the label too. And what is not clear to
+    `exact` is looked at twice.
+
+    Args:
+        fast: the first look, whose probabilities may be off by `agreement.BFLOAT16_BOUND`.
+        exact: both looks.
     """
+    surely_clear = artifact.CLEAR + agreement.BFLOAT16_BOUND
 
     def scores(pixels: NDArray[np.uint8]) -> artifact.Scores:
         first = fast(pixels)
         # One at a time: each further shape would cost time and memory.
-        for row in np.flatnonzero(first.probabilities.max(axis=1) < CLEAR):
+        for row in np.flatnonzero(first.probabilities.max(axis=1) < surely_clear):
             second = exact(pixels[row : row + 1])
             first.probabilities[row], first.foreign[row] = (
                 second.probabilities[0],
@@ -85,9 +90,10 @@ def _why_not_bfloat16(core: ov.Core, check: artifact.Check | None) -> str | None
     return None if check else "no check is recorded with the model"
 
 
-def _read(core: ov.Core, folder: Path) -> ov.Model:
-    with default_signature(folder, "serving_scores") as scores_first:
-        model = core.read_model(scores_first or folder)
+def _read(core: ov.Core, folder: Path, signature: str) -> ov.Model:
+    """Read a signature; of a model that has not got it, the default one."""
+    with default_signature(folder, signature) as copy:
+        model = core.read_model(copy or folder)
     pixels = ov.preprocess.PrePostProcessor(model)
     # Cast within the graph: four times less to copy.
     pixels.input().tensor().set_element_type(ov.Type.u8)

@@ -22,6 +22,12 @@ _STAGES = (
     (6, 3, 1, 320, 1),
 )
 
+_FROZEN_BLOCKS = 5
+"""Of sixteen: the stages down to an eighth of the image, which see edges and textures.
+
+Their high resolution makes them two fifths of a training step (docs/recipe.md).
+"""
+
 
 def build_lite0(images: keras.KerasTensor) -> keras.KerasTensor:
     """Return the last feature map, (n, size / 32, size / 32, 1280), of grey images 0-255."""
@@ -50,6 +56,14 @@ def set_imagenet_weights(network: keras.Model) -> None:
     for name in {key.split("/")[0] for key in weights}:
         layer = network.get_layer(name)
         layer.set_weights([weights[f"{name}/kernel"], weights[f"{name}/bias"]])
+
+
+def freeze_early_blocks(network: keras.Model) -> None:
+    """Let training leave the stem and the first blocks of a `build_lite0` network as they are."""
+    frozen = ("conv_stem", *(f"blocks_{number}_" for number in range(_FROZEN_BLOCKS)))
+    for layer in network.layers:
+        if layer.name.startswith(frozen):
+            layer.trainable = False
 
 
 def _block(

@@ -7,7 +7,7 @@ import keras
 
 from brain_tumor.errors import DataError
 from brain_tumor.training.hyperparameters import Hyperparameters
-from brain_tumor.training.lite0 import build_lite0, set_imagenet_weights
+from brain_tumor.training.lite0 import build_lite0, freeze_early_blocks, set_imagenet_weights
 from brain_tumor.training.small import build_small
 
 FEATURES = "features"
@@ -49,7 +49,7 @@ def build_network(parameters: Hyperparameters, classes: int) -> keras.Model:
 def set_pretrained_weights(
     network: keras.Model, parameters: Hyperparameters, pretrained: Path | None
 ) -> None:
-    """Put ImageNet's weights into the backbone of `network`.
+    """Put ImageNet's weights into the backbone of `network`; `lite0` keeps the first of them.
 
     Args:
         network: what `build_network` made.
@@ -65,6 +65,7 @@ def set_pretrained_weights(
         return
     if parameters.backbone == "lite0":
         set_imagenet_weights(network)
+        freeze_early_blocks(network)
         return
     file = _weights_file(parameters.backbone, pretrained)
     try:

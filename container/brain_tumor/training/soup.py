@@ -1,8 +1,9 @@
-"""A model soup: several trainings from one start, and the mean of their weights.
+"""A model soup: several trainings from one backbone, and the mean of their weights.
 
 Networks that were fine-tuned from the same pretrained weights lie in one basin of the loss, so that
 the mean of their weights is about as good as their ensemble, at the cost of one (Wortsman et al.
-2022, arXiv 2203.05482). docs/recipe.md has what it gained here.
+2022, arXiv 2203.05482). They gain more the more they differ, so each draws its batches and the
+numbers its head begins with anew. docs/recipe.md has what it gained here.
 """
 
 import time
@@ -29,7 +30,7 @@ def train_soup(
     stop_asked: Callable[[], bool],
     report: Callable[[Epoch], None],
 ) -> Training:
-    """Train `members` times from the trainer's weights and average what came out.
+    """Train `members` times from the trainer's weights, the head's apart, and average the results.
 
     With one member this is `fit` and no more. Arguments are those of `fit`; the epochs and the time
     of `schedule` are for all members together.
@@ -45,10 +46,10 @@ def train_soup(
     start, begun = trainer.network.get_weights(), time.monotonic()
     fits: list[Fit] = []
     weights: list[Weights] = []
-    for share in member_schedules(schedule, members):
+    for member, share in enumerate(member_schedules(schedule, members)):
         left = None if schedule.seconds is None else schedule.seconds - time.monotonic() + begun
         timed = replace(share, seconds=_part_of(left, share, schedule))
-        trainer.begin(start)
+        trainer.begin(_with_own_head(start, member))
         fits.append(fit(trainer, batches, val, timed, stop_asked, report))
         weights.append(trainer.averaged.get_weights())
         if stop_asked():
@@ -82,6 +83,15 @@ def _part_of(left: float | None, share: Schedule, whole: Schedule) -> float | No
         return None
     epochs_left = whole.first_epoch + whole.epochs - share.first_epoch
     return max(0.0, left) * share.epochs / epochs_left
+
+
+def _with_own_head(start: Weights, member: int) -> Weights:
+    """Deal the numbers of the head's kernel anew for each member but the first."""
+    if member == 0:
+        return start
+    *backbone, kernel, bias = start
+    dealt = np.random.default_rng(member).permutation(kernel.ravel()).reshape(kernel.shape)
+    return [*backbone, dealt, bias]
 
 
 def _best_of(fits: Sequence[Fit]) -> int:

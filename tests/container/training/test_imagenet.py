@@ -8,9 +8,11 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from brain_tumor.training import imagenet
+from brain_tumor.training.fit import Trainer
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.network import build_network, set_pretrained_weights
 
@@ -59,6 +61,23 @@ def test_every_weight_of_the_backbone_comes_from_imagenet() -> None:
         "logits/kernel",
         "logits/bias",
     ]
+
+
+def test_fine_tuning_leaves_the_first_blocks_as_imagenet_taught_them() -> None:
+    parameters = Hyperparameters(image_size=64)
+    network, averaged = build_network(parameters, 4), build_network(parameters, 4)
+    set_pretrained_weights(network, parameters, None)
+    trainer = Trainer(network, averaged, parameters)
+    before = {weight.path: weight.numpy() for weight in network.weights}
+    images = tf.random.stateless_uniform((8, 64, 64, 1), (0, 1), maxval=255.0)
+    trainer.train_step(images, tf.constant([0, 1, 2, 3, 0, 1, 2, 3]))
+    kept = {
+        weight.path
+        for weight in network.weights
+        if np.array_equal(weight.numpy(), before[weight.path]) and "seed" not in weight.path
+    }
+    early = ("conv_stem", *(f"blocks_{number}_" for number in range(5)))
+    assert kept == {path for path in before if path.startswith(early)}
 
 
 def test_the_network_tells_pictures_apart_as_imagenet_taught_it(

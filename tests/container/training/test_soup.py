@@ -24,7 +24,11 @@ class _Trainer:
     def __init__(self, mean_accuracy: float = 0.9) -> None:
         self.network = self.averaged = self
         self.begun: list[Weights] = []
-        self.weights: Weights = [np.zeros(2, np.float32), np.ones((1, 3), np.float32)]
+        self.weights: Weights = [
+            np.zeros(2, np.float32),
+            np.arange(20, dtype=np.float32).reshape(5, 4),  # the head's kernel
+            np.ones(4, np.float32),
+        ]
         self.mean_accuracy = mean_accuracy
 
     def begin(self, weights: Weights) -> None:
@@ -91,15 +95,11 @@ def _assert_same(weights: Weights, wanted: Weights) -> None:
         np.testing.assert_allclose(array, want)
 
 
-def test_each_member_begins_where_the_first_did_and_their_mean_is_kept(
+def test_the_mean_of_the_members_is_kept(
     loops: Callable[..., _Loops],
 ) -> None:
     trainer, fake = _Trainer(), loops([0.9, 0.9, 0.9])
-    start = trainer.get_weights()
     training = _train(trainer, members=3)
-    assert len(trainer.begun) == 3
-    for begun in trainer.begun:
-        _assert_same(begun, start)
     _assert_same(
         trainer.averaged.get_weights(),
         [sum(arrays) / 3 for arrays in zip(*fake.left, strict=True)],
@@ -107,6 +107,26 @@ def test_each_member_begins_where_the_first_did_and_their_mean_is_kept(
     assert training.kept is None
     assert training.kept_epochs == [fitted.kept.epoch for fitted in training.members]
     assert training.mean == training.validation == Validation(0.5, 0.9)
+
+
+def test_members_begin_with_one_backbone_and_a_head_of_their_own(
+    loops: Callable[..., _Loops],
+) -> None:
+    begun = []
+    for _ in range(2):
+        trainer, _fake = _Trainer(), loops([0.9, 0.9, 0.9])
+        start = trainer.get_weights()
+        _train(trainer, members=3)
+        begun.append(trainer.begun)
+    first, *others = begun[0]
+    _assert_same(first, start)
+    for backbone, kernel, bias in others:
+        _assert_same([backbone, bias], [start[0], start[2]])
+        np.testing.assert_array_equal(np.sort(kernel, axis=None), np.arange(20))
+    kernels = [member[1] for member in begun[0]]
+    assert len({kernel.tobytes() for kernel in kernels}) == 3
+    # The same job gives the same model.
+    _assert_same(kernels, [member[1] for member in begun[1]])
 
 
 def test_one_member_is_one_training_of_all_epochs(loops: Callable[..., _Loops]) -> None:
