@@ -1,65 +1,51 @@
 """Serve one model in several ways, side by side, and compare what a request costs.
 
     python -m benchmarks.serving MODEL_DIR SCANS.zip [--seconds 4] [--rounds 3]
-                                 [--concurrency 1 4 16 64] [--servers NAME ...]
+        [--concurrency 1 4 16 64] [--batch 1 8 32] [--offered 0.25 0.5 0.75 0.9]
+        [--stacks NAME ...] [--environments FOLDER] [--plot FILE.png]
 
 MODEL_DIR is a model folder, SCANS.zip holds scans (Test.zip of `brain-tumor prepare`). Every reply
-is compared with what TensorFlow answers in float32. Servers take turns in each round: a busy
-machine slows all of them. Figures are medians over the rounds. The steady figure is the processor
-time a request; `ratio` is that of the first server, AWS's sample shape, divided by this one's.
+is compared with what TensorFlow answers in float32. Stacks take turns in each round: a busy machine
+slows all of them. Figures are medians over the rounds. The steady figure is the processor time an
+image; `ratio` is that of the first stack divided by this one's.
+
+`--batch` asks for several images a request of those that can, at the highest concurrency below 64.
+`--offered` sends at random moments that share of the images a second that the stack answered at
+that concurrency (open loop). Other projects' stacks are installed into FOLDER at their first use.
 """
 
 import argparse
 import multiprocessing
 import os
 import signal
-import statistics
 import subprocess
-import sys
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.load import drive
+from benchmarks.load import Load, Question, drive, offer, questions
 from benchmarks.processes import memory_mb, processor_seconds
+from benchmarks.serving_table import Case, Figures, Results, plot, print_table
+from benchmarks.stacks import ROOT, STACKS, Stack, install
 from brain_tumor import artifact, images
 from tests.server import free_port, request
 
-_BIN = Path(sys.executable).parent
 _SCANS = 64
-_GUNICORN = [str(_BIN / "gunicorn"), "--log-level", "warning"]
-
-SERVERS: dict[str, tuple[list[str], dict[str, str]]] = {
-    "AWS sample's shape: 2 sync workers, signature": (
-        [*_GUNICORN, "-k", "sync", "-w", "2", "benchmarks.peers.sample:app"],
-        {},
-    ),
-    "Flask, 1 process, 16 threads, no batching": (
-        [*_GUNICORN, "-k", "gthread", "--threads", "16", "benchmarks.peers.sample:app"],
-        {},
-    ),
-    "serve, TensorFlow": ([str(_BIN / "serve")], {"BRAIN_TUMOR_ENGINE": "tensorflow"}),
-    "serve, OpenVINO float32": ([str(_BIN / "serve")], {"BRAIN_TUMOR_PRECISION": "float32"}),
-    "serve (default)": ([str(_BIN / "serve")], {}),
-}
+_READY_SECONDS = 120
 
 
 @dataclass(frozen=True)
-class Figures:
-    """One server at one concurrency, in one round."""
+class _Running:
+    """A server that has answered once."""
 
-    requests_a_second: float
-    cpu_ms: float
-    p50_ms: float
-    p99_ms: float
-    wrong: int
+    port: int
+    session: int
     ready_seconds: float
-    memory_mb: float
 
 
 def main() -> None:
@@ -70,20 +56,23 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 4, 16, 64])
-    parser.add_argument("--servers", nargs="+", choices=list(SERVERS), default=list(SERVERS))
+    parser.add_argument("--batch", type=int, nargs="*", default=[8, 32])
+    parser.add_argument("--offered", type=float, nargs="*", default=[0.25, 0.5, 0.75, 0.9])
+    parser.add_argument("--stacks", nargs="+", choices=list(STACKS), default=list(STACKS))
+    parser.add_argument("--environments", type=Path, default=ROOT / ".venv-peers")
+    parser.add_argument("--plot", type=Path)
     arguments = parser.parse_args()
     bodies = _bodies(arguments.scans)
     expected = _expected(arguments.model_dir, bodies)
-    rounds: dict[tuple[str, int], list[Figures]] = {}
+    results = Results(first=arguments.stacks[0])
     for _ in range(arguments.rounds):
-        for name in arguments.servers:
-            with _server(name, arguments.model_dir, bodies[0]) as (port, session, ready):
-                for concurrency in arguments.concurrency:
-                    figures = _measure(
-                        port, session, ready, (bodies, expected), concurrency, arguments.seconds
-                    )
-                    rounds.setdefault((name, concurrency), []).append(figures)
-    _print(rounds, arguments.servers[0])
+        for name in arguments.stacks:
+            folder = install(STACKS[name], arguments.environments)
+            with _server(STACKS[name], folder, arguments.model_dir, bodies[0]) as server:
+                _measure_all(results, name, server, (bodies, expected), arguments)
+    print_table(results)
+    if arguments.plot:
+        plot(results, arguments.plot)
 
 
 def _bodies(scans: Path) -> list[bytes]:
@@ -100,89 +89,99 @@ def _expected(model_dir: Path, bodies: Sequence[bytes]) -> list[list[float]]:
     return [[float(p) for p in row] for row in probabilities]
 
 
+def _measure_all(
+    results: Results,
+    name: str,
+    server: _Running,
+    scans: tuple[Sequence[bytes], Sequence[Sequence[float]]],
+    arguments: argparse.Namespace,
+) -> None:
+    """Measure a server in all cases, the closed loops first, for the open ones need their rate."""
+    protocol = STACKS[name].protocol
+    usual = max(c for c in arguments.concurrency if c < 64 or c == min(arguments.concurrency))
+    cases = [Case(concurrency=concurrency) for concurrency in arguments.concurrency]
+    if protocol.many is not None:
+        cases += [Case(concurrency=usual, batch=batch) for batch in arguments.batch]
+    cases += [Case(concurrency=usual, offered=share) for share in arguments.offered]
+    most = 0.0
+    for case in cases:
+        asked = questions(protocol, *scans, case.batch)
+        how: Callable[..., Load] = drive if case.offered is None else offer
+        load = case.concurrency if case.offered is None else case.offered * most
+        figures = _measure(server, how, (protocol, asked, load), arguments.seconds, case.batch)
+        if case == Case(concurrency=usual):
+            most = figures.images_a_second
+        results.add(name, case, figures)
+
+
+def _measure(
+    server: _Running,
+    how: Callable[..., Load],
+    what: tuple[object, list[Question], float],
+    seconds: float,
+    batch: int,
+) -> Figures:
+    # In a process of its own, so that the client's Python does not hold up this one.
+    with multiprocessing.get_context("spawn").Pool(1) as client:
+        # Before it counts, so that every shape and thread is set up.
+        client.apply(how, (server.port, *what, min(1.0, seconds)))
+        before = processor_seconds(server.session)
+        load = client.apply(how, (server.port, *what, seconds))
+        used = processor_seconds(server.session) - before
+    latencies = 1000 * np.array(load.latencies)
+    answered = batch * len(latencies)
+    return Figures(
+        images_a_second=answered / load.seconds,
+        cpu_ms=1000 * used / answered,
+        p50_ms=float(np.quantile(latencies, 0.5)),
+        p99_ms=float(np.quantile(latencies, 0.99)),
+        wrong=load.wrong,
+        ready_seconds=server.ready_seconds,
+        memory_mb=memory_mb(server.session),
+    )
+
+
 @contextmanager
-def _server(name: str, model_dir: Path, body: bytes) -> Iterator[tuple[int, int, float]]:
-    """Start a server; give its port, its session and the seconds to its first prediction."""
-    command, variables = SERVERS[name]
+def _server(stack: Stack, folder: Path, model_dir: Path, body: bytes) -> Iterator[_Running]:
+    """Start a server and wait for its first prediction."""
     port = free_port()
-    if command[0].endswith("gunicorn"):
-        command = [*command, "--bind", f"127.0.0.1:{port}"]
+    command = [word.replace("{port}", str(port)) for word in stack.command]
     environment = {
         **os.environ,
-        "BENCHMARK_MODEL": str(model_dir),
-        "SAGEMAKER_BASE_DIR": str(model_dir.parent),
+        "PATH": f"{folder}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "BENCHMARK_MODEL": str(model_dir.resolve()),
+        "SAGEMAKER_BASE_DIR": str(model_dir.resolve().parent),
         "PORT": str(port),
         "TF_CPP_MIN_LOG_LEVEL": "3",
-        **variables,
+        **stack.variables,
     }
     start = time.monotonic()
     process = subprocess.Popen(
-        command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL
+        [str(folder / command[0]), *command[1:]],
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
     )
     try:
-        while not _answers(port, body):
-            if process.poll() is not None:
-                raise SystemExit(f"{name} ended with {process.returncode}")
+        while not _answers(port, stack, body):
+            waited = time.monotonic() - start
+            if process.poll() is not None or waited > _READY_SECONDS:
+                raise SystemExit(f"{command}: {process.returncode} after {waited:.0f} s")
             time.sleep(0.02)
-        yield port, process.pid, time.monotonic() - start
+        yield _Running(port, process.pid, time.monotonic() - start)
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=60)
 
 
-def _answers(port: int, body: bytes) -> bool:
+def _answers(port: int, stack: Stack, body: bytes) -> bool:
+    content_type, content = stack.protocol.request([body])
+    headers = {"Content-Type": content_type}
     try:
-        reply = request(port, "POST", "/invocations", body, {"Content-Type": "image/jpeg"})
+        return request(port, "POST", stack.protocol.path, content, headers).status == 200
     except OSError:
         return False
-    return reply.status == 200
-
-
-def _measure(
-    port: int,
-    session: int,
-    ready: float,
-    scans: tuple[Sequence[bytes], Sequence[Sequence[float]]],
-    concurrency: int,
-    seconds: float,
-) -> Figures:
-    # In a process of its own, so that the client's Python does not hold up this one.
-    with multiprocessing.get_context("spawn").Pool(1) as client:
-        # Before it counts, so that every shape and thread is set up.
-        client.apply(drive, (port, *scans, concurrency, min(1.0, seconds)))
-        before = processor_seconds(session)
-        load = client.apply(drive, (port, *scans, concurrency, seconds))
-        used = processor_seconds(session) - before
-    latencies = 1000 * np.array(load.latencies)
-    return Figures(
-        requests_a_second=len(latencies) / load.seconds,
-        cpu_ms=1000 * used / len(latencies),
-        p50_ms=float(np.quantile(latencies, 0.5)),
-        p99_ms=float(np.quantile(latencies, 0.99)),
-        wrong=load.wrong,
-        ready_seconds=ready,
-        memory_mb=memory_mb(session),
-    )
-
-
-def _print(rounds: dict[tuple[str, int], list[Figures]], first: str) -> None:
-    print(
-        "| server | in flight | requests/s | CPU-ms a request | ratio | p50 ms | p99 ms | ready s "
-        "| MB | wrong replies |\n|" + "---|" * 10
-    )
-
-    def median(key: tuple[str, int], name: str) -> float:
-        return float(statistics.median(getattr(figures, name) for figures in rounds[key]))
-
-    for key in rounds:
-        name, concurrency = key
-        ratio = median((first, concurrency), "cpu_ms") / median(key, "cpu_ms")
-        print(
-            f"| {name} | {concurrency} | {median(key, 'requests_a_second'):.0f} "
-            f"| {median(key, 'cpu_ms'):.1f} | {ratio:.1f} | {median(key, 'p50_ms'):.1f} "
-            f"| {median(key, 'p99_ms'):.1f} | {median(key, 'ready_seconds'):.1f} "
-            f"| {median(key, 'memory_mb'):.0f} | {sum(f.wrong for f in rounds[key])} |"
-        )
 
 
 if __name__ == "__main__":

@@ -1,21 +1,17 @@
-"""The shape of AWS's bring-your-own sample: Flask under synchronous workers, one prediction each.
+"""The shape of AWS's bring-your-own sample: Flask under synchronous workers, one request each.
 
-Every worker loads the SavedModel and calls its default signature for one image at a time.
+Every worker loads the SavedModel and predicts what a request holds: a JPEG, or several in JSON.
 """
 
-import io
-import os
+import base64
+from typing import Any
 
 import flask
 import numpy as np
-import tensorflow as tf
-from PIL import Image
 
-MODEL = os.environ["BENCHMARK_MODEL"]
-_loaded = tf.saved_model.load(f"{MODEL}/1")
-_predict = _loaded.signatures["serving_default"]
-_size = _predict.structured_input_signature[1]["images"].shape[1]
+from benchmarks.peers.saved_model import SavedModel, answer
 
+_model = SavedModel()
 app = flask.Flask(__name__)
 
 
@@ -27,9 +23,11 @@ def ping() -> flask.Response:
 
 @app.post("/invocations")
 def invocations() -> flask.Response:
-    """Decode, scale and predict one image."""
-    image = Image.open(io.BytesIO(flask.request.get_data())).convert("RGB").convert("L")
-    scaled = image.resize((_size, _size), Image.Resampling.BILINEAR)
-    pixels = np.asarray(scaled, np.float32)[np.newaxis, ..., np.newaxis]
-    probabilities = _predict(images=tf.constant(pixels))["probabilities"].numpy()[0]
-    return flask.jsonify({"probabilities": [float(p) for p in probabilities]})
+    """Decode, scale and predict the images of a request."""
+    if flask.request.mimetype == "application/json":
+        document: Any = flask.request.get_json()
+        bodies = [base64.b64decode(instance["b64"]) for instance in document["instances"]]
+    else:
+        bodies = [flask.request.get_data()]
+    pixels = np.stack([_model.pixels(body) for body in bodies])
+    return flask.jsonify(answer(_model.predict(pixels)))
