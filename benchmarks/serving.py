@@ -18,13 +18,15 @@ import argparse
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -33,7 +35,7 @@ from benchmarks.processes import memory_mb, processor_seconds
 from benchmarks.serving_table import Case, Figures, Results, plot, print_table
 from benchmarks.stacks import ROOT, STACKS, Stack, install
 from brain_tumor import artifact, images
-from tests.server import free_port, request
+from tests.server import request
 
 _SCANS = 64
 _READY_SECONDS = 120
@@ -143,10 +145,43 @@ def _measure(
 
 @contextmanager
 def _server(stack: Stack, folder: Path, model_dir: Path, body: bytes) -> Iterator[_Running]:
-    """Start a server and wait for its first prediction."""
-    port = free_port()
-    command = [word.replace("{port}", str(port)) for word in stack.command]
-    environment = {
+    """Start a server, wait for its first prediction, and end all its processes afterwards."""
+    port = _free_port()
+    command, variables = stack.filled(port, str(model_dir.resolve()))
+    with TemporaryDirectory() as scratch:
+        environment = {**_environment(folder, model_dir, port, scratch), **variables}
+        start = time.monotonic()
+        process = subprocess.Popen(
+            [str(folder / command[0]), *command[1:]],
+            env=environment,
+            cwd=scratch,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            while not _answers(port, stack, body):
+                waited = time.monotonic() - start
+                if process.poll() is not None or waited > _READY_SECONDS:
+                    raise SystemExit(f"{command}: {process.returncode} after {waited:.0f} s")
+                time.sleep(0.02)
+            yield _Running(port, process.pid, time.monotonic() - start)
+        finally:
+            # What it started too, which may have outlived it.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            process.wait(timeout=60)
+
+
+def _free_port() -> int:
+    # Below the ephemeral ones, which Multi Model Server refuses; MLServer takes the next one too.
+    for port in range(20_000, 32_000, 2):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise SystemExit("no port from 20000 to 32000 is free")
+
+
+def _environment(folder: Path, model_dir: Path, port: int, scratch: str) -> dict[str, str]:
+    return {
         **os.environ,
         "PATH": f"{folder}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
@@ -154,25 +189,10 @@ def _server(stack: Stack, folder: Path, model_dir: Path, body: bytes) -> Iterato
         "SAGEMAKER_BASE_DIR": str(model_dir.resolve().parent),
         "PORT": str(port),
         "TF_CPP_MIN_LOG_LEVEL": "3",
-        **stack.variables,
+        # Multi Model Server writes there which process it is, and refuses to be a second one.
+        "TMPDIR": scratch,
+        "TEMP": scratch,
     }
-    start = time.monotonic()
-    process = subprocess.Popen(
-        [str(folder / command[0]), *command[1:]],
-        env=environment,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        while not _answers(port, stack, body):
-            waited = time.monotonic() - start
-            if process.poll() is not None or waited > _READY_SECONDS:
-                raise SystemExit(f"{command}: {process.returncode} after {waited:.0f} s")
-            time.sleep(0.02)
-        yield _Running(port, process.pid, time.monotonic() - start)
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=60)
 
 
 def _answers(port: int, stack: Stack, body: bytes) -> bool:

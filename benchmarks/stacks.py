@@ -44,11 +44,21 @@ class Stack:
     """One way to serve."""
 
     command: tuple[str, ...]
-    """The first word is a program of the environment; {port} is replaced in all."""
+    """The first word is a program of the environment; {port} and {model} are replaced in all."""
     protocol: Protocol
     variables: Mapping[str, str] = field(default_factory=dict)
+    """Of its environment; {port} and {model} are replaced here too."""
     packages: str | None = None
     """The list under benchmarks/peers that it is installed from; None: this environment."""
+
+    def filled(self, port: int, model: str) -> tuple[list[str], dict[str, str]]:
+        """Return command and variables for a port and a model folder."""
+
+        def fill(text: str) -> str:
+            return text.replace("{port}", str(port)).replace("{model}", model)
+
+        variables = {name: fill(value) for name, value in self.variables.items()}
+        return [fill(word) for word in self.command], variables
 
 
 def install(stack: Stack, folder: Path) -> Path:
@@ -115,6 +125,8 @@ _FORM = Protocol("/invocations", _form, None, _predictions)
 _V2 = Protocol("/v2/models/classifier/infer", _open_inference_one, _open_inference, _outputs)
 
 _GUNICORN = ("gunicorn", "--log-level", "warning", "--bind", "127.0.0.1:{port}")
+_MMS_SETTINGS = str(ROOT / "benchmarks" / "peers" / "mms.properties")
+_MMS = ("multi-model-server", "--start", "--foreground", "--mms-config", _MMS_SETTINGS)
 _BENTO = ("bentoml", "serve", "benchmarks.peers.bento:Classifier", "--host", "127.0.0.1")
 
 STACKS: dict[str, Stack] = {
@@ -131,7 +143,13 @@ STACKS: dict[str, Stack] = {
         INVOCATIONS,
     ),
     "Multi Model Server, a worker a core": Stack(
-        ("python", "-m", "benchmarks.peers.mms"), _ONE_JPEG, packages="mms"
+        (*_MMS, "--model-store", "/", "--models", "model={model}"),
+        _ONE_JPEG,
+        {
+            "MMS_INFERENCE_ADDRESS": "http://127.0.0.1:{port}",
+            "MMS_MANAGEMENT_ADDRESS": "http://127.0.0.1:{port}",
+        },
+        packages="mms",
     ),
     "BentoML, 8 threads": Stack(
         (*_BENTO, "--port", "{port}"),

@@ -1,13 +1,10 @@
 """Multi Model Server with AWS's inference toolkit: a Java front end, one process a core.
 
-`default_handler_service` of the toolkit reads a user's functions from the model folder; here they
-are given to its Transformer directly, and its settings file is written as the toolkit writes it.
+The toolkit's `default_handler_service` reads a user's functions from the model folder; here they
+are given to its Transformer directly. mms.properties holds what the toolkit would write.
 """
 
 import json
-import os
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +13,7 @@ from sagemaker_inference.default_handler_service import DefaultHandlerService
 from sagemaker_inference.default_inference_handler import DefaultInferenceHandler
 from sagemaker_inference.transformer import Transformer
 
-from benchmarks.peers.saved_model import MODEL, SavedModel, answer
+from benchmarks.peers.saved_model import SavedModel, answer
 
 
 class _Handler(DefaultInferenceHandler):  # type: ignore[misc]
@@ -57,24 +54,3 @@ def handle(data: Any, context: Any) -> Any:
     if not _service._service._initialized:
         _service.initialize(context)
     return None if data is None else _service.handle(data, context)
-
-
-def main() -> None:
-    """Become the server."""
-    port = int(os.environ["PORT"])
-    settings = Path(tempfile.mkdtemp()) / "mms.properties"
-    settings.write_text(
-        "enable_envvars_config=true\ndecode_input_request=false\nload_models=ALL\n"
-        "default_service_handler=benchmarks.peers.mms:handle\n"
-        f"default_workers_per_model={len(os.sched_getaffinity(0))}\n"
-        f"inference_address=http://127.0.0.1:{port}\n"
-        f"management_address=http://127.0.0.1:{port}\n"
-    )
-    command = ["multi-model-server", "--start", "--foreground", "--model-store", "/"]
-    os.execvp(  # noqa: S606
-        command[0], [*command, "--mms-config", str(settings), "--models", f"model={MODEL}"]
-    )
-
-
-if __name__ == "__main__":
-    main()
