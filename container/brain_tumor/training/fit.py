@@ -34,12 +34,21 @@ class Trainer:
     """The steps on one network; built once, traced once."""
 
     def __init__(
-        self, network: keras.Model, averaged: keras.Model, parameters: Hyperparameters
+        self,
+        network: keras.Model,
+        averaged: keras.Model,
+        parameters: Hyperparameters,
+        taught: bool = False,
     ) -> None:
         """Take the network to train and one of the same weights that follows it.
 
-        `averaged` holds the running mean of the weights (Polyak averaging), which is what is
-        validated and served: it is steadier than the weights of any one step.
+        Args:
+            network: takes the steps.
+            averaged: holds the running mean of the weights (Polyak averaging), which is what is
+                validated and served: it is steadier than the weights of any one step.
+            parameters: rate, decay and smoothing are used.
+            taught: labels are probabilities (batch, classes), which nothing needs to smooth, and
+                the head, which is no longer new, takes steps as long as the others'.
         """
         self.network = network
         self.averaged = averaged
@@ -54,8 +63,8 @@ class Trainer:
         self.optimizer.build(network.trainable_variables)
         self._unused = [variable.numpy() for variable in self.optimizer.variables]
         head = network.layers[-1].trainable_variables
-        self._fast_head = head if parameters.starts_pretrained else []
-        self._smoothing = parameters.label_smoothing
+        self._fast_head = head if parameters.starts_pretrained and not taught else []
+        self._smoothing = 0.0 if taught else parameters.label_smoothing
         self._loss, self._accuracy = keras.metrics.Mean(), keras.metrics.SparseCategoricalAccuracy()
         self.begin(network.get_weights())
 
@@ -68,7 +77,11 @@ class Trainer:
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def train_step(self, images: tf.Tensor, labels: tf.Tensor) -> None:
-        """Take one step on (batch, size, size, 1) images and (batch,) labels."""
+        """Take one step on (batch, size, size, 1) images and their labels.
+
+        These are (batch,) class indices, or (batch, classes) probabilities of a network that is
+        taught; the most probable class is then what counts as right.
+        """
         with tf.GradientTape() as tape:
             logits = self.network(images, training=True)
             loss = self._mean_loss(labels, logits, self._smoothing)
@@ -110,7 +123,7 @@ class Trainer:
             mean.assign_sub((1 - decay) * (mean - weight))
 
     def _mean_loss(self, labels: tf.Tensor, logits: tf.Tensor, smoothing: float) -> tf.Tensor:
-        targets = tf.one_hot(labels, logits.shape[-1])
+        targets = labels if labels.shape.rank == 2 else tf.one_hot(labels, logits.shape[-1])
         return tf.reduce_mean(
             keras.losses.categorical_crossentropy(
                 targets, logits, from_logits=True, label_smoothing=smoothing
@@ -119,7 +132,9 @@ class Trainer:
 
     def _count(self, labels: tf.Tensor, logits: tf.Tensor, loss: tf.Tensor) -> None:
         self._loss.update_state(loss, sample_weight=tf.shape(labels)[0])
-        self._accuracy.update_state(labels, logits)
+        self._accuracy.update_state(
+            tf.argmax(labels, axis=1) if labels.shape.rank == 2 else labels, logits
+        )
 
 
 def fit(

@@ -21,6 +21,7 @@ Backbone = Literal["lite0", "small", "efficientnetv2-b0", "efficientnetv2-s", "c
 _FROM_SCRATCH_RATE, _FINE_TUNING_RATE = 2e-3, 2.5e-4
 _FROM_SCRATCH_EPOCHS, _FINE_TUNING_EPOCHS = 100, 22
 _FROM_SCRATCH_MEMBERS, _FINE_TUNING_MEMBERS = 1, 2
+_LESSONS = 5
 # Fewer than three epochs a member teach too little to be averaged.
 _FEWEST_EPOCHS_OF_A_SOUP = 6
 
@@ -61,6 +62,13 @@ class Hyperparameters(BaseModel):
         le=16,
         description="Trainings from the same start whose weights are averaged; default 2 from "
         "pretrained weights (1 below 6 epochs), 1 from scratch.",
+    )
+    lessons: int | None = Field(
+        default=None,
+        ge=0,
+        le=10_000,
+        description="Epochs in which the mean learns what the members say together; default 5, 0 "
+        "for one member.",
     )
     batch_size: int = Field(default=32, ge=1, le=4096, description="Scans a training step.")
     learning_rate: float | None = Field(
@@ -136,6 +144,14 @@ class Hyperparameters(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _require_members_to_learn_from(self) -> Self:
+        if self.lessons and self.most_members == 1:
+            raise _ContradictionError(
+                "lessons", "one member has no others to learn from; leave it out or raise members"
+            )
+        return self
+
     @property
     def starts_pretrained(self) -> bool:
         """Whether training starts from ImageNet weights."""
@@ -154,6 +170,13 @@ class Hyperparameters(BaseModel):
         return self.members or (_FINE_TUNING_MEMBERS if soup else _FROM_SCRATCH_MEMBERS)
 
     @property
+    def most_lessons(self) -> int:
+        """The epochs of being taught: those given, or the default for so many members."""
+        if self.lessons is not None:
+            return self.lessons
+        return _LESSONS if self.most_members > 1 else 0
+
+    @property
     def peak_rate(self) -> float:
         """The peak of the learning rate: the one given, or the default of the backbone."""
         default = _FINE_TUNING_RATE if self.starts_pretrained else _FROM_SCRATCH_RATE
@@ -166,6 +189,7 @@ class Hyperparameters(BaseModel):
                 "pretrained": self.starts_pretrained,
                 "epochs": self.most_epochs,
                 "members": self.most_members,
+                "lessons": self.most_lessons,
                 "learning_rate": self.peak_rate,
             }
         )

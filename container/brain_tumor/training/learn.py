@@ -3,7 +3,9 @@
 import logging
 import math
 import platform
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -13,6 +15,7 @@ import tensorflow as tf
 
 import brain_tumor
 from brain_tumor.training.channels import Channels
+from brain_tumor.training.distillation import RATE_SHARE, Batch, lesson_cost, teach
 from brain_tumor.training.evaluation import label_indices
 from brain_tumor.training.fit import Trainer
 from brain_tumor.training.hyperparameters import Hyperparameters
@@ -62,22 +65,13 @@ def train_network(
         parameters.batch_size,
         parameters.seed if parameters.augment else None,
     )
-    schedule = Schedule(
-        parameters.most_epochs,
+    training = _train(
+        (network, served),
+        (iter(train), validation_batches(channels)),
+        parameters,
         math.ceil(sampler.scans / parameters.batch_size),
-        parameters.peak_rate,
-        parameters.patience,
         seconds,
-    )
-    trainer = Trainer(network, served, parameters)
-    training = train_soup(
-        trainer,
-        iter(train),
-        validation_batches(channels),
-        schedule,
-        parameters.most_members,
         stop_asked,
-        _print_metrics,
     )
     keras.mixed_precision.set_global_policy("float32")
     kept = " and ".join(str(epoch) for epoch in training.kept_epochs)
@@ -89,6 +83,42 @@ def train_network(
         100 * training.validation.accuracy,
     )
     return served, training
+
+
+def _train(
+    networks: tuple[keras.Model, keras.Model],
+    data: tuple[Iterator[Batch], tf.data.Dataset],
+    parameters: Hyperparameters,
+    steps: int,
+    seconds: float | None,
+    stop_asked: Callable[[], bool],
+) -> Training:
+    """Train the members, then teach their mean; the time is divided by what each part costs."""
+    end = None if seconds is None else time.monotonic() + seconds
+    lessons = parameters.most_lessons * lesson_cost(parameters.most_members)
+    members_share = parameters.most_epochs / (parameters.most_epochs + lessons)
+    schedule = Schedule(
+        parameters.most_epochs,
+        steps,
+        parameters.peak_rate,
+        parameters.patience,
+        None if seconds is None else seconds * members_share,
+    )
+    trainer = Trainer(*networks, parameters)
+    soup, members = train_soup(
+        trainer, *data, schedule, parameters.most_members, stop_asked, _print_metrics
+    )
+    if soup.kept is not None or not lessons or stop_asked():
+        return soup
+    schedule = replace(
+        schedule,
+        epochs=parameters.most_lessons,
+        first_epoch=soup.epochs[-1].epoch + 1,
+        peak_rate=parameters.peak_rate * RATE_SHARE,
+        seconds=None if end is None else max(0.0, end - time.monotonic()),
+    )
+    pupil = Trainer(*networks, parameters, taught=True)
+    return teach(pupil, soup, members, *data, schedule, parameters.seed, stop_asked, _print_metrics)
 
 
 def library_versions() -> dict[str, str]:

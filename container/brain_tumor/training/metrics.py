@@ -53,24 +53,31 @@ class Validation:
 
 @dataclass(frozen=True)
 class Training:
-    """A finished training: one loop, or one for each member of a soup and the mean of them."""
+    """A finished training: one loop, or one for each member of a soup and what was made of them."""
 
     members: list[Fit]
-    """In the order in which they ran; epochs are numbered through all of them."""
+    """In the order in which they ran; epochs are numbered through all loops."""
     mean: Validation | None
     """What the members' mean gave; None where there was one member, or an early stop."""
-    kept: int | None
-    """The place of the member whose epoch the network holds; None: their mean."""
+    kept: Fit | None
+    """The loop whose epoch the network holds; None: it holds the members' mean."""
+    taught: Fit | None = None
+    """The loop in which the mean learnt from its members, where there was one."""
+
+    @property
+    def loops(self) -> list[Fit]:
+        """All loops, in the order in which they ran."""
+        return self.members if self.taught is None else [*self.members, self.taught]
 
     @property
     def epochs(self) -> list[Epoch]:
-        """The epochs of all members."""
-        return [epoch for fitted in self.members for epoch in fitted.epochs]
+        """The epochs of all loops."""
+        return [epoch for fitted in self.loops for epoch in fitted.epochs]
 
     @property
     def kept_epochs(self) -> list[int]:
         """The epoch whose weights the network holds, or those whose mean it holds."""
-        kept = self.members if self.kept is None else [self.members[self.kept]]
+        kept = self.members if self.kept is None else [self.kept]
         return [fitted.kept.epoch for fitted in kept]
 
     @property
@@ -78,13 +85,13 @@ class Training:
         """What the weights that are kept gave."""
         if self.kept is None and self.mean is not None:
             return self.mean
-        epoch = self.members[self.kept or 0].kept
+        epoch = (self.kept or self.members[0]).kept
         return Validation(epoch.val_loss, epoch.val_accuracy)
 
     @property
     def ended(self) -> str:
-        """Why the last member's loop ended, for people."""
-        return self.members[-1].ended
+        """Why the last loop ended, for people."""
+        return self.loops[-1].ended
 
 
 TEST_ACCURACY = "test_accuracy"

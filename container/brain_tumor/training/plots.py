@@ -18,11 +18,12 @@ _DPI = 120
 def draw_learning_curves(training: Training, path: Path) -> None:
     """Draw loss, accuracy and learning rate by epoch, with the epochs whose weights are kept.
 
-    The members of a soup are drawn apart; a cross shows what their mean gives.
+    The members of a soup, and what their mean was taught, are drawn apart; a cross shows what
+    their mean gives.
     """
     figure = Figure(figsize=(12, 4), layout="constrained")
     loss, accuracy, rate = figure.subplots(1, 3)
-    for fitted in training.members:
+    for fitted in training.loops:
         _draw_pair(loss, fitted, lambda e: e.train_loss, lambda e: e.val_loss)
         _draw_pair(
             accuracy, fitted, lambda e: 100 * e.train_accuracy, lambda e: 100 * e.val_accuracy
@@ -34,7 +35,7 @@ def draw_learning_curves(training: Training, path: Path) -> None:
     accuracy.set(title="Accuracy", ylabel="%", ylim=(None, 101))
     rate.set(title="Learning rate", ylim=(0, None))
     if training.mean:
-        last = training.epochs[-1].epoch
+        last = training.members[-1].epochs[-1].epoch
         for axes, value in ((loss, training.mean.loss), (accuracy, 100 * training.mean.accuracy)):
             axes.plot(last, value, "x", color="tab:red", label="validation, mean of the weights")
     for axes in (loss, accuracy, rate):
@@ -87,7 +88,7 @@ def _draw_pair(
     val: Callable[[Epoch], float],
 ) -> None:
     numbers = [epoch.epoch for epoch in fitted.epochs]
-    labels = {"training (augmented, smoothed labels)": train, "validation": val}
+    labels = {"training (varied scans, softened labels)": train, "validation": val}
     for (label, figure), colour in zip(labels.items(), ("tab:blue", "tab:orange"), strict=True):
         values = [figure(epoch) for epoch in fitted.epochs]
         axes.plot(numbers, values, label=label, color=colour, marker=".")

@@ -16,7 +16,7 @@ from brain_tumor.training.evaluation_plots import (
     draw_robustness,
     draw_roc_curves,
 )
-from brain_tumor.training.metrics import Training
+from brain_tumor.training.metrics import Fit, Training
 from brain_tumor.training.plots import draw_confusion_matrix, draw_learning_curves
 from brain_tumor.training.quality import Findings, model_quality
 
@@ -41,18 +41,20 @@ def write_history(training: Training, folder: Path) -> None:
         "ended": training.ended,
         "kept_epochs": training.kept_epochs,
         "validation": asdict(training.validation),
-        "members": [
-            {
-                "first_epoch": fitted.epochs[0].epoch,
-                "kept_epoch": fitted.kept.epoch,
-                "ended": fitted.ended,
-            }
-            for fitted in training.members
-        ],
+        "members": [_loop(fitted) for fitted in training.members],
+        "taught": training.taught and _loop(training.taught),
         "epochs": [asdict(epoch) for epoch in training.epochs],
     }
     (folder / "training_history.json").write_text(json.dumps(history, indent=2) + "\n")
     draw_learning_curves(training, folder / "learning_curves.png")
+
+
+def _loop(fitted: Fit) -> dict[str, Any]:
+    return {
+        "first_epoch": fitted.epochs[0].epoch,
+        "kept_epoch": fitted.kept.epoch,
+        "ended": fitted.ended,
+    }
 
 
 def _draw_pictures(findings: Findings, folder: Path) -> dict[str, Path]:

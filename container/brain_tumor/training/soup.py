@@ -29,16 +29,16 @@ def train_soup(
     members: int,
     stop_asked: Callable[[], bool],
     report: Callable[[Epoch], None],
-) -> Training:
+) -> tuple[Training, list[Weights]]:
     """Train `members` times from the trainer's weights, the head's apart, and average the results.
 
     With one member this is `fit` and no more. Arguments are those of `fit`; the epochs and the time
     of `schedule` are for all members together.
 
     Returns:
-        How it went. `trainer.averaged` holds the mean; the best member where training was stopped
-        before the last one, or where the mean is clearly worse, as it is when the members lie in
-        different basins.
+        How it went, and the members' weights. `trainer.averaged` holds the mean; the best member
+        where training was stopped before the last one, or where the mean is clearly worse, as it is
+        when the members lie in different basins.
 
     Raises:
         BrainTumorError: the loss is no longer a number.
@@ -54,16 +54,14 @@ def train_soup(
         weights.append(trainer.averaged.get_weights())
         if stop_asked():
             break
-    best = _best_of(fits)
+    best, mean = _best_of(fits), None
     if 1 < len(fits) == members:
-        trainer.averaged.set_weights(_mean(weights))
+        trainer.averaged.set_weights(mean_of(weights))
         mean = trainer.validate(val)
         if mean.accuracy >= fits[best].kept.val_accuracy - TOLERANCE:
-            return Training(fits, mean, None)
-    else:
-        mean = None
+            return Training(fits, mean, None), weights
     trainer.averaged.set_weights(weights[best])
-    return Training(fits, mean, best)
+    return Training(fits, mean, fits[best]), weights
 
 
 def member_schedules(schedule: Schedule, members: int) -> list[Schedule]:
@@ -75,6 +73,11 @@ def member_schedules(schedule: Schedule, members: int) -> list[Schedule]:
         shares.append(replace(schedule, epochs=epochs, first_epoch=first))
         first += epochs
     return shares
+
+
+def mean_of(members: Sequence[Weights]) -> Weights:
+    """Return the mean of each array over the members."""
+    return [np.mean(arrays, axis=0) for arrays in zip(*members, strict=True)]
 
 
 def _part_of(left: float | None, share: Schedule, whole: Schedule) -> float | None:
@@ -100,7 +103,3 @@ def _best_of(fits: Sequence[Fit]) -> int:
         if fitted.kept.is_better_than(fits[best].kept):
             best = number
     return best
-
-
-def _mean(members: Sequence[Weights]) -> Weights:
-    return [np.mean(arrays, axis=0) for arrays in zip(*members, strict=True)]

@@ -58,7 +58,13 @@ def test_a_value_is_read_however_the_platform_spells_it(
 def test_all_are_optional() -> None:
     parsed = parse_hyperparameters({})
     defaults = {name: field.default for name, field in FIELDS.items()}
-    of_the_backbone = {"pretrained": True, "epochs": 22, "members": 2, "learning_rate": 2.5e-4}
+    of_the_backbone = {
+        "pretrained": True,
+        "epochs": 22,
+        "members": 2,
+        "lessons": 5,
+        "learning_rate": 2.5e-4,
+    }
     assert {name: getattr(parsed, name) for name in FIELDS} == {**defaults, **of_the_backbone}
 
 
@@ -159,28 +165,37 @@ def test_a_backbone_that_needs_its_weights_is_not_trained_from_scratch() -> None
 
 
 @pytest.mark.parametrize(
-    ("given", "pretrained", "rate", "epochs", "members"),
+    ("given", "pretrained", "rate", "epochs", "members", "lessons"),
     [
-        ({}, True, 2.5e-4, 22, 2),
-        ({"epochs": "6"}, True, 2.5e-4, 6, 2),
-        ({"epochs": "5"}, True, 2.5e-4, 5, 1),
-        ({"epochs": "4", "members": "4"}, True, 2.5e-4, 4, 4),
-        ({"members": "1"}, True, 2.5e-4, 22, 1),
-        ({"backbone": "small"}, False, 2e-3, 100, 1),
-        ({"backbone": "small", "members": "2"}, False, 2e-3, 100, 2),
-        ({"backbone": "convnext-tiny"}, True, 2.5e-4, 22, 2),
-        ({"backbone": "convnext-tiny", "pretrained": "false"}, False, 2e-3, 100, 1),
-        ({"backbone": "small", "learning-rate": "0.01", "epochs": "7"}, False, 0.01, 7, 1),
+        ({}, True, 2.5e-4, 22, 2, 5),
+        ({"epochs": "6"}, True, 2.5e-4, 6, 2, 5),
+        ({"epochs": "5"}, True, 2.5e-4, 5, 1, 0),
+        ({"epochs": "4", "members": "4"}, True, 2.5e-4, 4, 4, 5),
+        ({"members": "1"}, True, 2.5e-4, 22, 1, 0),
+        ({"lessons": "0"}, True, 2.5e-4, 22, 2, 0),
+        ({"lessons": "3", "members": "3"}, True, 2.5e-4, 22, 3, 3),
+        ({"backbone": "small"}, False, 2e-3, 100, 1, 0),
+        ({"backbone": "small", "members": "2"}, False, 2e-3, 100, 2, 5),
+        ({"backbone": "convnext-tiny"}, True, 2.5e-4, 22, 2, 5),
+        ({"backbone": "convnext-tiny", "pretrained": "false"}, False, 2e-3, 100, 1, 0),
+        ({"backbone": "small", "learning-rate": "0.01", "epochs": "7"}, False, 0.01, 7, 1, 0),
     ],
 )
-def test_rate_epochs_and_members_follow_from_how_a_backbone_starts(
-    given: dict[str, str], pretrained: bool, rate: float, epochs: int, members: int
+def test_rate_epochs_members_and_lessons_follow_from_how_a_backbone_starts(
+    given: dict[str, str], pretrained: bool, rate: float, epochs: int, members: int, lessons: int
 ) -> None:
     parameters = parse_hyperparameters(given)
     assert parameters.starts_pretrained is parameters.pretrained is pretrained
     assert parameters.peak_rate == parameters.learning_rate == rate
     assert parameters.most_epochs == parameters.epochs == epochs
     assert parameters.most_members == parameters.members == members
+    assert parameters.most_lessons == parameters.lessons == lessons
+
+
+def test_lessons_without_members_to_learn_from_are_refused() -> None:
+    with pytest.raises(HyperparameterError, match="one member has no others") as caught:
+        parse_hyperparameters({"members": "1", "lessons": "2"})
+    assert str(caught.value).startswith("Hyperparameter lessons='2' cannot be used")
 
 
 def test_more_members_than_epochs_are_refused() -> None:

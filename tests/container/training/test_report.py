@@ -110,7 +110,7 @@ def test_a_report_can_be_written_over_a_former_one(folder: Path) -> None:
 def test_the_history_holds_every_epoch_and_is_drawn(count: int, tmp_path: Path) -> None:
     epochs = [Epoch(n, 1 / n, 0.5, 1.5 / n, 0.5, 1e-3, 2.0) for n in range(1, count + 1)]
     fitted = Fit(epochs, epochs[-1], "all epochs done")
-    write_history(Training([fitted], None, 0), tmp_path)
+    write_history(Training([fitted], None, fitted), tmp_path)
     written = json.loads((tmp_path / "training_history.json").read_text())
     assert (written["ended"], written["kept_epochs"]) == ("all epochs done", [count])
     assert written["validation"] == {"loss": 1.5 / count, "accuracy": 0.5}
@@ -126,6 +126,19 @@ def test_the_history_holds_every_epoch_and_is_drawn(count: int, tmp_path: Path) 
     assert _colours(tmp_path / "learning_curves.png") > 50
 
 
+def test_the_history_of_a_taught_soup_names_its_lessons(tmp_path: Path) -> None:
+    epochs = [Epoch(n, 1 / n, 0.5, 1.5 / n, 0.5, 1e-3, 2.0) for n in range(1, 5)]
+    members = [Fit([epochs[0]], epochs[0], "all"), Fit([epochs[1]], epochs[1], "all")]
+    taught = Fit(epochs[2:], epochs[3], "all epochs done")
+    write_history(Training(members, Validation(0.25, 0.75), taught, taught), tmp_path)
+    written = json.loads((tmp_path / "training_history.json").read_text())
+    assert [Epoch(**epoch) for epoch in written["epochs"]] == epochs
+    assert written["kept_epochs"] == [4]
+    assert written["validation"] == {"loss": 1.5 / 4, "accuracy": 0.5}
+    assert written["taught"] == {"first_epoch": 3, "kept_epoch": 4, "ended": "all epochs done"}
+    assert _colours(tmp_path / "learning_curves.png") > 50
+
+
 def test_the_history_of_a_soup_names_its_members_and_what_is_kept(tmp_path: Path) -> None:
     epochs = [Epoch(n, 1 / n, 0.5, 1.5 / n, 0.5, 1e-3, 2.0) for n in range(1, 5)]
     members = [
@@ -138,6 +151,7 @@ def test_the_history_of_a_soup_names_its_members_and_what_is_kept(tmp_path: Path
     assert written["kept_epochs"] == [2, 3]
     assert written["validation"] == {"loss": 0.25, "accuracy": 0.75}
     assert written["ended"] == "the 60 seconds for training are used up"
+    assert written["taught"] is None
     assert written["members"] == [
         {"first_epoch": 1, "kept_epoch": 2, "ended": "all epochs done"},
         {"first_epoch": 3, "kept_epoch": 3, "ended": "the 60 seconds for training are used up"},

@@ -30,6 +30,7 @@ class _Trainer:
             np.ones(4, np.float32),
         ]
         self.mean_accuracy = mean_accuracy
+        self.of_members: list[Weights] = []
 
     def begin(self, weights: Weights) -> None:
         self.begun.append(weights)
@@ -87,7 +88,10 @@ def _train(
     asked = iter([False] * (stops - 1) + [True] * 99)
     schedule = Schedule(epochs, 5, 0.01, 9, seconds)
     nothing: Any = None
-    return train_soup(trainer, nothing, nothing, schedule, members, lambda: next(asked), print)
+    training, trainer.of_members = train_soup(
+        trainer, nothing, nothing, schedule, members, lambda: next(asked), print
+    )
+    return training
 
 
 def _assert_same(weights: Weights, wanted: Weights) -> None:
@@ -104,6 +108,8 @@ def test_the_mean_of_the_members_is_kept(
         trainer.averaged.get_weights(),
         [sum(arrays) / 3 for arrays in zip(*fake.left, strict=True)],
     )
+    for returned, left in zip(trainer.of_members, fake.left, strict=True):
+        _assert_same(returned, left)
     assert training.kept is None
     assert training.kept_epochs == [fitted.kept.epoch for fitted in training.members]
     assert training.mean == training.validation == Validation(0.5, 0.9)
@@ -133,7 +139,8 @@ def test_one_member_is_one_training_of_all_epochs(loops: Callable[..., _Loops]) 
     trainer, fake = _Trainer(), loops([0.9])
     training = _train(trainer, members=1, epochs=7)
     assert [epoch.epoch for epoch in training.epochs] == list(range(1, 8))
-    assert (training.kept, training.mean, training.kept_epochs) == (0, None, [7])
+    assert training.kept is training.members[0]
+    assert (training.mean, training.kept_epochs) == (None, [7])
     assert training.validation == Validation(0.1, 0.9)
     _assert_same(trainer.averaged.get_weights(), fake.left[0])
 
@@ -159,7 +166,7 @@ def test_the_mean_is_kept_unless_it_is_clearly_worse_than_the_best_member(
 ) -> None:
     trainer, fake = _Trainer(mean), loops(accuracies)
     training = _train(trainer, members=2)
-    assert training.kept == kept
+    assert training.kept is (None if kept is None else training.members[kept])
     assert training.mean == Validation(0.5, mean)
     if kept is not None:
         _assert_same(trainer.averaged.get_weights(), fake.left[kept])
@@ -173,7 +180,8 @@ def test_a_stopped_training_keeps_the_best_member_so_far(
 ) -> None:
     trainer, fake = _Trainer(), loops([0.90, 0.91, 0.95])
     training = _train(trainer, members=3, stops=stops)
-    assert (len(training.members), training.kept, training.mean) == (members, kept, None)
+    assert (len(training.members), training.mean) == (members, None)
+    assert training.kept is training.members[kept]
     _assert_same(trainer.averaged.get_weights(), fake.left[kept])
 
 
