@@ -21,11 +21,16 @@ def test_the_real_network_learns_what_can_be_learnt(learnt: Learnt) -> None:
     assert learnt.training.validation.accuracy == 1.0
 
 
-def test_a_soup_learns_it_too_and_serves_the_weights_it_reports(learnt: Learnt) -> None:
-    parameters = PARAMETERS.model_copy(update={"members": 2, "epochs": 9})
+@pytest.mark.parametrize("lessons", [0, 2])
+def test_a_soup_learns_it_too_and_serves_the_weights_it_reports(
+    lessons: int, learnt: Learnt
+) -> None:
+    parameters = PARAMETERS.model_copy(update={"members": 2, "epochs": 9, "lessons": lessons})
     network, training = learn.train_network(learnt.channels, parameters, lambda: False)
     assert [len(fitted.epochs) for fitted in training.members] == [5, 4]
-    assert [epoch.epoch for epoch in training.epochs] == list(range(1, 10))
+    assert (len(training.taught.epochs) if training.taught else 0) == lessons
+    assert training.kept is training.taught
+    assert [epoch.epoch for epoch in training.epochs] == list(range(1, 10 + lessons))
     logits = network_logits(network, validation_batches(learnt.channels))
     labels = label_indices(learnt.channels.val, learnt.channels.class_names)
     right = float((logits.argmax(axis=1) == labels).mean())
