@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -27,9 +28,14 @@ def memory_mb(session: int) -> float:
 
 
 def _of_session(session: int) -> Iterator[Path]:
+    """Give the folders of a session's processes, and of what they started in other sessions."""
+    parents, found = {}, {session}
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if os.getsid(int(folder.name)) == session:
-                yield folder
-        except ProcessLookupError:
-            continue
+        with suppress(ProcessLookupError, FileNotFoundError):
+            process = int(folder.name)
+            parents[process] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if os.getsid(process) == session:
+                found.add(process)
+    while started := {p for p, parent in parents.items() if parent in found} - found:
+        found |= started
+    return (Path("/proc") / str(process) for process in found & parents.keys())

@@ -97,6 +97,7 @@ def plot(results: Results, file: Path) -> None:
     stacks = [stack for case, stack in results.rounds if case == usual][::-1]
     bars = costs.barh(stacks, [results.median(usual, stack, "cpu_ms") for stack in stacks])
     costs.bar_label(bars, fmt="%.1f", padding=3)
+    costs.margins(x=0.12)
     costs.set_xlabel("processor time an image, ms")
     costs.set_title(f"{usual}: lower is better")
     for stack in stacks[::-1]:
