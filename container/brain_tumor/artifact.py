@@ -31,6 +31,7 @@ MODEL_INFO_FILE = "model.json"
 CHECK_FILE = "check.npz"
 _FORMAT = 1
 SIGNATURES = ("serving_default", "serving_bytes", "serving_scores", "serving_first_look")
+"""Names of the functions of a servable; it may lack the last two."""
 CLEAR = 0.9
 """What is less probable than this is looked at again, mirrored."""
 

@@ -1,7 +1,7 @@
 """OpenVINO reads the SavedModel itself; needs no TensorFlow."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ def load(model_dir: Path, precision: Precision, cores: int) -> tuple[artifact.Sc
         reason = "float32 asked for" if precision == "float32" else _why_not_bfloat16(core, check)
         if precision == "bfloat16" or reason is None:
             exact = _compile(core, model, "float32", cores)
-            first_look = _read(core, folder, "serving_first_look")
+            first_look = _read(core, folder, "serving_first_look", "serving_scores")
             scores = exact_where_unclear(_compile(core, first_look, "bfloat16", cores), exact)
             if check:
                 exact(check.images[:1])  # or the first that is not clear would wait for its set-up
@@ -90,10 +90,14 @@ def _why_not_bfloat16(core: ov.Core, check: artifact.Check | None) -> str | None
     return None if check else "no check is recorded with the model"
 
 
-def _read(core: ov.Core, folder: Path, signature: str) -> ov.Model:
-    """Read a signature; of a model that has not got it, the default one."""
-    with default_signature(folder, signature) as copy:
-        model = core.read_model(copy or folder)
+def _read(core: ov.Core, folder: Path, *signatures: str) -> ov.Model:
+    """Read the first of these signatures that a model has, or its default one.
+
+    Models that were saved before there were two looks have no `serving_first_look`.
+    """
+    with ExitStack() as stack:
+        copies = (stack.enter_context(default_signature(folder, name)) for name in signatures)
+        model = core.read_model(next(filter(None, copies), folder))
     pixels = ov.preprocess.PrePostProcessor(model)
     # Cast within the graph: four times less to copy.
     pixels.input().tensor().set_element_type(ov.Type.u8)

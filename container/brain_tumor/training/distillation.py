@@ -1,10 +1,10 @@
 """Knowledge distillation: one network learns what the members of a soup say together.
 
 Hinton et al. 2015 (arXiv 1503.02531). The mean of the members' logits is right more often than the
-network of their mean weights, and costs as many predictions as there are members; taught to answer
-as they do, one network does as well (docs/recipe.md). It learns on mixtures of scans too, about
-which the members are not sure of themselves: of scans that they have learnt by heart there is
-little to be learnt (Beyer et al. 2022, arXiv 2106.05237).
+network of their mean weights, and costs as many predictions as there are members. Taught to answer
+as they do, one network did as well on one fold of two (docs/recipe.md). It learns on mixtures of
+scans too, about which the members are not sure of themselves: of scans that they have learnt by
+heart there is little to be learnt (Beyer et al. 2022, arXiv 2106.05237).
 """
 
 from collections.abc import Callable, Iterator, Sequence

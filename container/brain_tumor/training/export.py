@@ -61,9 +61,9 @@ class Servable(tf.Module):  # type: ignore[misc]
     def _look_twice(self, images: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         """Return the probabilities, of scans that are not clear after a look at their mirror image.
 
-        The mean of a scan's and its mirror image's logits is right more often than either, at twice
-        the cost; asking only for what is not clear keeps the gain for a tenth of it
-        (docs/recipe.md).
+        The mean of a scan's and its mirror image's logits is mostly right more often than the
+        scan's alone, at twice the cost; asking only for what is not clear gets as many right, at
+        about a tenth of the extra cost (docs/recipe.md).
         """
         unclear = tf.where(tf.reduce_max(self._probabilities(logits), axis=1) < CLEAR)
 

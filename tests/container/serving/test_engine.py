@@ -112,6 +112,19 @@ def test_where_bfloat16_does_not_hold_the_check_float32_serves_and_says_why(
     assert load_engine(model, "openvino", "bfloat16").precision == "bfloat16"
 
 
+@pytest.mark.skipif(not _has_bfloat16(), reason="this processor has no bfloat16")
+def test_a_model_saved_before_there_were_two_looks_still_tells_what_is_foreign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artifact, "SIGNATURES", artifact.SIGNATURES[:-1])
+    folder = _save(tmp_path / "model", "small", detect=True)
+    # Everything is clear: nothing is computed again in float32.
+    monkeypatch.setattr(artifact, "CLEAR", -1.0)
+    engine = load_engine(folder, "openvino", "bfloat16")
+    wanted = load_scores(folder)(SCANS).foreign
+    np.testing.assert_allclose(engine.scores(SCANS).foreign, wanted, rtol=0.2, atol=0.5)
+
+
 def test_what_is_perhaps_not_clear_is_computed_again_exactly() -> None:
     rows = np.array([[0.96, 0.04], [0.6, 0.4], [0.94, 0.06], [0.01, 0.99]], np.float32)
     seen: list[NDArray[np.uint8]] = []

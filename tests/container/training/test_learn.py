@@ -1,15 +1,21 @@
 """training.learn: training with the real network."""
 
 import re
+import time
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import pytest
 
 from brain_tumor.training import learn
+from brain_tumor.training.distillation import teach
 from brain_tumor.training.evaluation import label_indices
 from brain_tumor.training.fit import network_logits
 from brain_tumor.training.metrics import LEAK_FREE_ACCURACY, METRIC_DEFINITIONS, TEST_ACCURACY
 from brain_tumor.training.pipeline import validation_batches
+from brain_tumor.training.schedule import Schedule
+from brain_tumor.training.soup import train_soup
 from tests.learnt import PARAMETERS, Learnt
 
 
@@ -36,6 +42,33 @@ def test_a_soup_learns_it_too_and_serves_the_weights_it_reports(
     right = float((logits.argmax(axis=1) == labels).mean())
     assert right == pytest.approx(training.validation.accuracy)
     assert training.validation.accuracy == 1.0
+
+
+def test_lessons_get_the_time_that_they_cost_and_what_the_members_leave(
+    learnt: Learnt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parameters = PARAMETERS.model_copy(update={"members": 2, "epochs": 6, "lessons": 3})
+    schedules: list[Schedule] = []
+
+    def keep(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            schedules.extend(a for a in arguments if isinstance(a, Schedule))
+            return function(*arguments)
+
+        return call
+
+    monkeypatch.setattr(learn, "train_soup", keep(train_soup))
+    monkeypatch.setattr(learn, "teach", keep(teach))
+    start = time.monotonic()
+    learn.train_network(learnt.channels, parameters, lambda: False, seconds=1200)
+    took = time.monotonic() - start
+    members, lessons = schedules
+    # An epoch in which two members are asked too costs two.
+    assert members.seconds == pytest.approx(1200 * 6 / (6 + 2 * 3))
+    assert lessons.seconds is not None
+    assert 1200 - took <= lessons.seconds < 1200
+    assert (lessons.epochs, lessons.first_epoch) == (3, 7)
+    assert lessons.peak_rate < members.peak_rate
 
 
 def test_what_is_served_is_in_float32(learnt: Learnt) -> None:
