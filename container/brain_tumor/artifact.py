@@ -30,8 +30,14 @@ CLASS_NAMES_FILE = "class_names.json"
 MODEL_INFO_FILE = "model.json"
 CHECK_FILE = "check.npz"
 _FORMAT = 1
-SIGNATURES = ("serving_default", "serving_bytes", "serving_scores", "serving_first_look")
-"""Names of the functions of a servable; it may lack the last two."""
+SIGNATURES = (
+    "serving_default",
+    "serving_bytes",
+    "serving_scores",
+    "serving_first_look",
+    "serving_first_look_8bit",
+)
+"""Names of the functions of a servable; it may lack the last three."""
 CLEAR = 0.9
 """What is less probable than this is looked at again, mirrored."""
 
@@ -100,7 +106,7 @@ def save(
     Args:
         model_dir: the folder to fill; former files of the same names are replaced.
         servable: a module with the functions `serving_default` and `serving_bytes`, and
-            `serving_scores` and `serving_first_look` where the model can tell what is no brain MRI.
+            the rest of `SIGNATURES` where the model can tell what is no brain MRI.
         info: the content of `model.json`.
         check_images: (n, size, size), the images of the check; no scan of a patient.
     """

@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from brain_tumor.errors import SettingsError
 
 EngineName = Literal["auto", "openvino", "tensorflow"]
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16", "int8"]
 
 
 class Settings(BaseSettings):
@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     )
     precision: Precision = Field(
         default="auto",
-        description="Arithmetic of the engine; auto takes bfloat16 where answers stay the same.",
+        description="Arithmetic of the engine; auto takes the fastest that keeps the answers.",
     )
     cores: int | None = Field(
         default=None,

@@ -7,7 +7,7 @@ import numpy as np
 from brain_tumor.artifact import Check, ScoresFn
 from brain_tumor.errors import ArtifactError
 
-FLOAT32_BOUND, BFLOAT16_BOUND = 1e-3, 0.05
+FLOAT32_BOUND, FAST_BOUND = 1e-3, 0.05
 """How far a probability may be from the recorded one."""
 
 

@@ -46,8 +46,8 @@ def load_engine(
     Args:
         model_dir: the model folder.
         name: which engine.
-        precision: of the arithmetic; `auto` takes bfloat16 where the processor has it and the
-            model's own check holds (`agreement`).
+        precision: of the arithmetic; `auto` takes int8, or else bfloat16, where processor and
+            model have it and the model's own check holds (`agreement`).
         cores: threads of one prediction.
 
     Raises:
@@ -87,9 +87,9 @@ def _openvino(model_dir: Path, precision: Precision, cores: int, why: str) -> En
 
 
 def _tensorflow(model_dir: Path, precision: Precision, cores: int, why: str) -> Engine:
-    if precision == "bfloat16":
+    if precision not in ("auto", "float32"):
         raise SettingsError(
-            "BRAIN_TUMOR_PRECISION=bfloat16 is for BRAIN_TUMOR_ENGINE=openvino; the engine "
+            f"BRAIN_TUMOR_PRECISION={precision} is for BRAIN_TUMOR_ENGINE=openvino; the engine "
             "tensorflow computes in float32."
         )
     import tensorflow as tf

@@ -1,7 +1,9 @@
 """OpenVINO reads the SavedModel itself; needs no TensorFlow."""
 
+import math
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,30 @@ from openvino.properties import hint
 from brain_tumor import artifact
 from brain_tumor.errors import ArtifactError
 from brain_tumor.serving import agreement
+from brain_tumor.serving.first_look import exact_where_doubtful
 from brain_tumor.serving.saved_model import default_signature
 from brain_tumor.settings import Precision
 
 _DEVICE = "CPU"
-_TYPES = {"float32": ov.Type.f32, "bfloat16": ov.Type.bf16}
+
+
+@dataclass(frozen=True)
+class _Arithmetic:
+    """How a signature is computed."""
+
+    signature: str
+    type: ov.Type
+    """Of what is not in 8 bits within the graph."""
+    capability: str
+    """What OpenVINO calls a processor's having it."""
+
+
+_EXACT = _Arithmetic("serving_scores", ov.Type.f32, "FP32")
+# The fastest first.
+_FAST = {
+    "int8": _Arithmetic("serving_first_look_8bit", ov.Type.f32, "INT8"),
+    "bfloat16": _Arithmetic("serving_first_look", ov.Type.bf16, "BF16"),
+}
 
 
 def load(model_dir: Path, precision: Precision, cores: int) -> tuple[artifact.ScoresFn, str, str]:
@@ -26,90 +47,76 @@ def load(model_dir: Path, precision: Precision, cores: int) -> tuple[artifact.Sc
 
     Args:
         model_dir: the model folder.
-        precision: `auto` takes bfloat16 where it holds, see `engine.load_engine`.
+        precision: `auto` takes the fastest that holds, see `engine.load_engine`.
         cores: threads of one prediction.
 
     Returns:
         The scores, the precision that was taken, and why.
 
     Raises:
-        ArtifactError: OpenVINO cannot read or compile the graph, or gives other answers than those
-            recorded with the model.
+        ArtifactError: OpenVINO cannot read or compile the graph, it gives other answers than those
+            recorded with the model, or the model lacks the precision that is asked for.
     """
     check = artifact.load_check(model_dir)
+    foreign = artifact.load_info(model_dir).thresholds.get("foreign", math.inf)
+    reasons = ["float32 asked for"] if precision == "float32" else []
     with _our_error(model_dir):
-        core = ov.Core()
-        folder = model_dir / artifact.VERSION_FOLDER
-        model = _read(core, folder, "serving_scores")
-        reason = "float32 asked for" if precision == "float32" else _why_not_bfloat16(core, check)
-        if precision == "bfloat16" or reason is None:
-            exact = _compile(core, model, "float32", cores)
-            first_look = _read(core, folder, "serving_first_look", "serving_scores")
-            scores = exact_where_unclear(_compile(core, first_look, "bfloat16", cores), exact)
-            if check:
-                exact(check.images[:1])  # or the first that is not clear would wait for its set-up
-            found = agreement.measure(scores, check) if check else None
-            if precision == "bfloat16" or (found and found.holds(agreement.BFLOAT16_BOUND)):
-                return scores, "bfloat16", f"the model's check: {found or 'none recorded'}"
-            reason = f"bfloat16 does not hold the model's check: {found}"
-        scores = _compile(core, model, "float32", cores)
-    agreement.require(scores, check, "OpenVINO")
-    return scores, "float32", str(reason)
+        graph = _Graph(model_dir / artifact.VERSION_FOLDER, cores)
+        exact = graph.compile(_EXACT)
+        agreement.require(exact, check, "OpenVINO")
+        for name, arithmetic in _FAST.items():
+            if precision not in ("auto", name):
+                continue
+            lack = graph.lack(arithmetic)
+            if precision == "auto":
+                lack = lack or (None if check else "no check is recorded with the model")
+            if lack is None:
+                scores = exact_where_doubtful(graph.compile(arithmetic), exact, foreign)
+                found = agreement.measure(scores, check) if check else None
+                if precision == name or (found and found.holds(agreement.FAST_BOUND)):
+                    return scores, name, f"the model's check: {found or 'none recorded'}"
+                lack = f"it does not hold the model's check: {found}"
+            reasons.append(f"not {name}: {lack}")
+    if precision not in ("auto", "float32"):
+        raise ArtifactError(
+            f"BRAIN_TUMOR_PRECISION={precision}, but {'; '.join(reasons)}. Usual cause: a model "
+            "of another backbone, or trained with an earlier version."
+        )
+    return exact, "float32", "; ".join(reasons)
 
 
-def exact_where_unclear(fast: artifact.ScoresFn, exact: artifact.ScoresFn) -> artifact.ScoresFn:
-    """Score by `fast`, and by `exact` what is not clear, or would perhaps not be to `exact`.
+class _Graph:
+    """A SavedModel, of which each signature may be compiled."""
 
-    An error of the logits moves a probability by p (1 - p) times as much: most where classes are
-    about as probable, which is where it could change the label too. And what is not clear to
-    `exact` is looked at twice.
+    def __init__(self, folder: Path, cores: int) -> None:
+        self._folder, self._cores = folder, cores
+        self._core = ov.Core()
 
-    Args:
-        fast: the first look, whose probabilities may be off by `agreement.BFLOAT16_BOUND`.
-        exact: both looks.
-    """
-    surely_clear = artifact.CLEAR + agreement.BFLOAT16_BOUND
+    def lack(self, arithmetic: _Arithmetic) -> str | None:
+        """Say why `arithmetic` cannot be had; None where it can."""
+        if arithmetic.capability not in self._core.get_property(
+            _DEVICE, "OPTIMIZATION_CAPABILITIES"
+        ):
+            return "the processor does not have it"
+        with default_signature(self._folder, arithmetic.signature) as copy:
+            return None if copy else "the model was saved without it"
 
-    def scores(pixels: NDArray[np.uint8]) -> artifact.Scores:
-        first = fast(pixels)
-        # One at a time: each further shape would cost time and memory.
-        for row in np.flatnonzero(first.probabilities.max(axis=1) < surely_clear):
-            second = exact(pixels[row : row + 1])
-            first.probabilities[row], first.foreign[row] = (
-                second.probabilities[0],
-                second.foreign[0],
-            )
-        return first
-
-    return scores
-
-
-def _why_not_bfloat16(core: ov.Core, check: artifact.Check | None) -> str | None:
-    if "BF16" not in core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES"):
-        return "the processor has no bfloat16"
-    return None if check else "no check is recorded with the model"
+    def compile(self, arithmetic: _Arithmetic) -> artifact.ScoresFn:
+        """Compile a signature; of models that cannot tell what is foreign, the default one."""
+        with default_signature(self._folder, arithmetic.signature) as copy:
+            model = self._core.read_model(copy or self._folder)
+        pixels = ov.preprocess.PrePostProcessor(model)
+        # Cast within the graph: four times less to copy.
+        pixels.input().tensor().set_element_type(ov.Type.u8)
+        return _compile(self._core, pixels.build(), arithmetic.type, self._cores)
 
 
-def _read(core: ov.Core, folder: Path, *signatures: str) -> ov.Model:
-    """Read the first of these signatures that a model has, or its default one.
-
-    Models that were saved before there were two looks have no `serving_first_look`.
-    """
-    with ExitStack() as stack:
-        copies = (stack.enter_context(default_signature(folder, name)) for name in signatures)
-        model = core.read_model(next(filter(None, copies), folder))
-    pixels = ov.preprocess.PrePostProcessor(model)
-    # Cast within the graph: four times less to copy.
-    pixels.input().tensor().set_element_type(ov.Type.u8)
-    return pixels.build()
-
-
-def _compile(core: ov.Core, model: ov.Model, precision: str, cores: int) -> artifact.ScoresFn:
+def _compile(core: ov.Core, model: ov.Model, type_: ov.Type, cores: int) -> artifact.ScoresFn:
     compiled = core.compile_model(
         model,
         _DEVICE,
         {
-            hint.inference_precision(): _TYPES[precision],
+            hint.inference_precision(): type_,
             properties.inference_num_threads(): cores,
             # One batch at a time on all cores: the batcher calls from one thread.
             properties.num_streams(): 1,

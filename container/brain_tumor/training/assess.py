@@ -29,16 +29,19 @@ from brain_tumor.training.export import Servable
 from brain_tumor.training.fit import network_logits
 from brain_tumor.training.foreign import detector as foreign
 from brain_tumor.training.foreign.detector import Detector
+from brain_tumor.training.foreign.feature_maps import watch
 from brain_tumor.training.foreign.figures import foreign_figures
 from brain_tumor.training.foreign.sketch import vary
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.pipeline import validation_batches
 from brain_tumor.training.quality import Findings
+from brain_tumor.training.quantisation import quantised
 from brain_tumor.training.robustness import Robustness, measure_robustness
 
 log = logging.getLogger(__name__)
 
 _BATCH = 64
+_SCANS_TO_CALIBRATE = 256
 _VARIED_COPIES = 3
 FEWEST_OF_A_MEAN = 20
 """Scans of different groups whose mean shows none of them."""
@@ -58,6 +61,13 @@ def fit_detector(network: keras.Model, channels: Channels, parameters: Hyperpara
     """Fit the detector of foreign pictures on the train channel, its threshold on val."""
     train, val = _one_of_each_group(channels.train), _one_of_each_group(channels.val)
     return foreign.fit_detector(network, train, val, parameters.seed)
+
+
+def eight_bit_copy(network: keras.Model, channels: Channels, seed: int) -> keras.Model | None:
+    """Copy the network, and what the detector reads of it, in 8 bits; see `quantised`."""
+    scans = _one_of_each_group(channels.train)
+    chosen = np.random.default_rng(seed).permutation(len(scans))[:_SCANS_TO_CALIBRATE]
+    return quantised(watch(network), scans[np.sort(chosen)])
 
 
 def choose_threshold(servable: Servable, channels: Channels) -> float:

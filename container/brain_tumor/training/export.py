@@ -1,5 +1,6 @@
 """The trained network as the functions a SavedModel offers: logits become probabilities here."""
 
+from collections.abc import Callable
 from functools import partial
 
 import keras
@@ -13,13 +14,27 @@ from brain_tumor.training.foreign.feature_maps import statistics, watch
 class Servable(tf.Module):  # type: ignore[misc]
     """The signatures of the artifact; see the interface of `model/1/`.
 
-    With a detector there are two more, which `serve` uses: `serving_scores` and, for a processor
-    that is fast but not exact, `serving_first_look`.
+    With a detector there are more, which `serve` uses: `serving_scores` and, for arithmetic that is
+    fast but not exact, `serving_first_look` and `serving_first_look_8bit`.
     """
 
     def __init__(
-        self, network: keras.Model, temperature: float, size: int, detector: Detector | None = None
+        self,
+        network: keras.Model,
+        temperature: float,
+        size: int,
+        detector: Detector | None = None,
+        eight_bit: keras.Model | None = None,
     ) -> None:
+        """Offer a network's answers.
+
+        Args:
+            network: (n, size, size, 1) with values 0-255 -> logits.
+            temperature: what the logits are divided by.
+            size: height and width of the images.
+            detector: of what is no brain MRI.
+            eight_bit: the copy of `watch(network)` that `quantisation` makes.
+        """
         super().__init__(name="brain_tumor")
         # TensorFlow saves what an attribute holds. Of a network it would declare each weight twice,
         # as Keras' variable and as the one within; TensorFlow Serving then fills one of the two
@@ -36,7 +51,11 @@ class Servable(tf.Module):  # type: ignore[misc]
             self._watched = partial(watch(network), training=False)
             self._score = detector.score
             self.serving_scores = tf.function(self._scores, input_signature=[images])
-            self.serving_first_look = tf.function(self._first_look, input_signature=[images])
+            look = partial(self._first_look, self._watched)
+            self.serving_first_look = tf.function(look, input_signature=[images])
+        if detector is not None and eight_bit is not None:
+            look = partial(self._first_look, partial(eight_bit, training=False))
+            self.serving_first_look_8bit = tf.function(look, input_signature=[images])
 
     def _from_pixels(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """float32 (n, size, size, 1), 0-255 -> probabilities float32 (n, classes)."""
@@ -50,9 +69,11 @@ class Servable(tf.Module):  # type: ignore[misc]
             "foreign": self._score(statistics(maps)),
         }
 
-    def _first_look(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _first_look(
+        self, watched: Callable[[tf.Tensor], list[tf.Tensor]], images: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         """Give what `_scores` gives where the first look is clear."""
-        logits, *maps = self._watched(images)
+        logits, *maps = watched(images)
         return {
             "probabilities": self._probabilities(logits),
             "foreign": self._score(statistics(maps)),

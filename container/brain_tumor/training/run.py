@@ -121,7 +121,8 @@ def train(job: Job, stop_asked: Callable[[], bool]) -> None:
     # --- What validation teaches: the temperature, what is foreign, what is uncertain ---
     temperature = assess.calibrate(network, channels)
     detector = assess.fit_detector(network, channels, parameters)
-    servable = Servable(network, temperature, parameters.image_size, detector)
+    eight_bit = assess.eight_bit_copy(network, channels, parameters.seed)
+    servable = Servable(network, temperature, parameters.image_size, detector, eight_bit)
     threshold = assess.choose_threshold(servable, channels)
 
     # --- Evaluation: of the very functions that are saved below ---

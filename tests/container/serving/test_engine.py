@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import math
 import shutil
 import subprocess
 import sys
@@ -16,18 +17,20 @@ import pytest
 from numpy.typing import NDArray
 
 from brain_tumor import artifact
-from brain_tumor.artifact import CHECK_FILE, load_check, load_scores
+from brain_tumor.artifact import CHECK_FILE, load_check, load_info, load_scores
 from brain_tumor.errors import ArtifactError, SettingsError
 from brain_tumor.images import resize
-from brain_tumor.serving import agreement
+from brain_tumor.serving import agreement, first_look
 from brain_tumor.serving import engine as module
-from brain_tumor.serving.agreement import BFLOAT16_BOUND, measure
+from brain_tumor.serving.agreement import FAST_BOUND, measure
 from brain_tumor.serving.engine import load_engine
-from brain_tumor.serving.openvino_engine import exact_where_unclear
+from brain_tumor.serving.first_look import exact_where_doubtful
 from brain_tumor.training.export import Servable
 from brain_tumor.training.foreign.detector import Detector, fit_detector
+from brain_tumor.training.foreign.feature_maps import watch
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.network import build_network
+from brain_tumor.training.quantisation import quantised
 from tests.classifiers import model_info
 from tests.scans import noise
 
@@ -43,8 +46,10 @@ def _save(folder: Path, backbone: str, detect: bool, check: bool = True) -> Path
     logits = np.asarray(network(SCANS[..., np.newaxis], training=False))
     network.layers[-1].bias.assign(-logits.mean(axis=0))
     detector: Detector | None = fit_detector(network, SCANS, SCANS[:20], 0) if detect else None
-    servable = Servable(network, float(logits.std(axis=0).max()), SIZE, detector)
-    info = model_info(class_names=NAMES, image_size=SIZE)
+    eight_bit = quantised(watch(network), SCANS)
+    servable = Servable(network, float(logits.std(axis=0).max()), SIZE, detector, eight_bit)
+    thresholds = {"confident": 0.0} | ({"foreign": detector.threshold} if detector else {})
+    info = model_info(class_names=NAMES, image_size=SIZE, thresholds=thresholds)
     artifact.save(folder, servable, info, SCANS[:6] if check else None)
     return folder
 
@@ -91,63 +96,102 @@ def test_every_batch_size_gives_the_same_answers_and_earlier_ones_are_left_alone
     np.testing.assert_array_equal(whole.probabilities, kept)
 
 
-@pytest.mark.skipif(not _has_bfloat16(), reason="this processor has no bfloat16")
-def test_bfloat16_is_taken_where_the_check_holds_and_stays_within_its_bound(model: Path) -> None:
-    engine = load_engine(model, "openvino")
-    assert engine.precision == "bfloat16"
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a model folder whose model tells what is foreign, so that it has first looks."""
+    return _save(tmp_path_factory.mktemp("engine") / "model", "lite0", detect=True)
+
+
+FAST = [
+    "int8",
+    pytest.param(
+        "bfloat16",
+        marks=pytest.mark.skipif(not _has_bfloat16(), reason="this processor has no bfloat16"),
+    ),
+]
+
+
+def _answers_as_tensorflow(scores: artifact.ScoresFn, model: Path) -> None:
+    wanted, given = load_scores(model)(SCANS), scores(SCANS)
+    assert np.abs(given.probabilities - wanted.probabilities).max() <= FAST_BOUND
+    threshold = load_info(model).thresholds["foreign"]
+    np.testing.assert_array_equal(given.foreign > threshold, wanted.foreign > threshold)
+
+
+def test_auto_takes_int8_where_the_check_holds_and_stays_within_its_bound(watched: Path) -> None:
+    engine = load_engine(watched, "openvino")
+    assert engine.precision == "int8"
     assert "0 of 6 labels differ" in engine.why
-    wanted, scores = load_scores(model)(SCANS), engine.scores(SCANS)
-    assert np.abs(scores.probabilities - wanted.probabilities).max() <= BFLOAT16_BOUND
+    _answers_as_tensorflow(engine.scores, watched)
 
 
-@pytest.mark.skipif(not _has_bfloat16(), reason="this processor has no bfloat16")
-def test_where_bfloat16_does_not_hold_the_check_float32_serves_and_says_why(
-    model: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("precision", FAST)
+def test_fast_arithmetic_computes_otherwise_and_still_tells_what_tensorflow_tells(
+    precision: Any, watched: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agreement, "BFLOAT16_BOUND", -1.0)
-    engine = load_engine(model, "openvino")
-    assert engine.precision == "float32"
-    assert "bfloat16 does not hold the model's check" in engine.why
-    # Asked for, it is taken all the same.
-    assert load_engine(model, "openvino", "bfloat16").precision == "bfloat16"
-
-
-@pytest.mark.skipif(not _has_bfloat16(), reason="this processor has no bfloat16")
-def test_a_model_saved_before_there_were_two_looks_still_tells_what_is_foreign(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(artifact, "SIGNATURES", artifact.SIGNATURES[:-1])
-    folder = _save(tmp_path / "model", "small", detect=True)
+    engine = load_engine(watched, "openvino", precision)
+    assert engine.precision == precision
+    _answers_as_tensorflow(engine.scores, watched)
     # Everything is clear: nothing is computed again in float32.
     monkeypatch.setattr(artifact, "CLEAR", -1.0)
-    engine = load_engine(folder, "openvino", "bfloat16")
+    monkeypatch.setattr(first_look, "_FOREIGN_MARGIN", -math.inf)
+    alone = load_engine(watched, "openvino", precision).scores(SCANS).probabilities
+    difference = np.abs(alone - load_scores(watched)(SCANS).probabilities).max()
+    assert difference > 1e-5
+
+
+def test_where_fast_arithmetic_does_not_hold_the_check_float32_serves_and_says_why(
+    watched: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agreement, "FAST_BOUND", -1.0)
+    engine = load_engine(watched, "openvino")
+    assert engine.precision == "float32"
+    assert "not int8: it does not hold the model's check" in engine.why
+    # Asked for, it is taken all the same.
+    assert load_engine(watched, "openvino", "int8").precision == "int8"
+
+
+def test_a_model_without_a_first_look_is_served_in_float32_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artifact, "SIGNATURES", artifact.SIGNATURES[:3])
+    folder = _save(tmp_path / "model", "small", detect=True)
+    engine = load_engine(folder, "openvino")
+    assert engine.precision == "float32"
+    assert "not int8: the model was saved without it" in engine.why
     wanted = load_scores(folder)(SCANS).foreign
-    np.testing.assert_allclose(engine.scores(SCANS).foreign, wanted, rtol=0.2, atol=0.5)
+    np.testing.assert_allclose(engine.scores(SCANS).foreign, wanted, rtol=1e-3, atol=1e-3)
+    with pytest.raises(ArtifactError, match="PRECISION=int8, but not int8: the model was saved"):
+        load_engine(folder, "openvino", "int8")
 
 
-def test_what_is_perhaps_not_clear_is_computed_again_exactly() -> None:
+def test_what_is_perhaps_not_clear_or_foreign_is_computed_again_exactly() -> None:
     rows = np.array([[0.96, 0.04], [0.6, 0.4], [0.94, 0.06], [0.01, 0.99]], np.float32)
+    foreign = np.array([1.9, 0, 0, 2.1], np.float32)
     seen: list[NDArray[np.uint8]] = []
 
     def exact(images: NDArray[np.uint8]) -> artifact.Scores:
         seen.append(images)
         return artifact.Scores(np.full((1, 2), 0.5, np.float32), np.full(1, 7, np.float32))
 
-    fast = artifact.without_foreign(lambda images: rows[: len(images)].copy())
-    scores = exact_where_unclear(fast, exact)(SCANS[:4])
+    def fast(images: NDArray[np.uint8]) -> artifact.Scores:
+        return artifact.Scores(rows[: len(images)].copy(), foreign[: len(images)].copy())
+
+    scores = exact_where_doubtful(fast, exact, foreign_threshold=3)(SCANS[:4])
+    again = [0.5, 0.5]
     np.testing.assert_array_equal(
-        scores.probabilities, np.array([rows[0], [0.5, 0.5], [0.5, 0.5], rows[3]], np.float32)
+        scores.probabilities, np.array([rows[0], again, again, again], np.float32)
     )
-    np.testing.assert_array_equal(scores.foreign, [-np.inf, 7, 7, -np.inf])
-    np.testing.assert_array_equal(np.concatenate(seen), SCANS[1:3])
+    np.testing.assert_array_equal(scores.foreign, np.array([1.9, 7, 7, 7], np.float32))
+    np.testing.assert_array_equal(np.concatenate(seen), SCANS[1:4])
 
 
-def test_a_model_without_a_check_is_served_in_float32(copy: Path) -> None:
+def test_a_model_without_a_check_is_served_in_float32(watched: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(watched, tmp_path / "model"))
     (copy / CHECK_FILE).unlink()
     engine = load_engine(copy)
     assert (engine.name, engine.precision) == ("openvino", "float32")
-    if _has_bfloat16():
-        assert "no check is recorded" in engine.why
+    assert "not int8: no check is recorded with the model" in engine.why
 
 
 def _another_models_check(folder: Path) -> None:
@@ -249,9 +293,12 @@ def test_an_engine_that_is_asked_for_and_not_installed_is_named(
         load_engine(model, name)
 
 
-def test_bfloat16_is_refused_where_tensorflow_is_asked_for(model: Path) -> None:
-    with pytest.raises(SettingsError, match="BRAIN_TUMOR_PRECISION=bfloat16"):
-        load_engine(model, "tensorflow", "bfloat16")
+@pytest.mark.parametrize("precision", ["int8", "bfloat16"])
+def test_fast_arithmetic_is_refused_where_tensorflow_is_asked_for(
+    precision: Any, model: Path
+) -> None:
+    with pytest.raises(SettingsError, match=f"BRAIN_TUMOR_PRECISION={precision}"):
+        load_engine(model, "tensorflow", precision)
 
 
 def test_a_nan_never_agrees(model: Path) -> None:
