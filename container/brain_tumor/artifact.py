@@ -39,7 +39,7 @@ SIGNATURES = (
 )
 """Names of the functions of a servable; it may lack the last three."""
 CLEAR = 0.9
-"""What is less probable than this is looked at again, mirrored."""
+"""What is less probable than this is looked at again."""
 
 PredictFn = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """(n, size, size) uint8 0-255 -> probabilities (n, classes) float32."""

@@ -46,6 +46,14 @@ def build_network(parameters: Hyperparameters, classes: int) -> keras.Model:
     return keras.Model(images, logits(x), name=parameters.backbone.replace("-", "_"))
 
 
+def at_size(network: keras.Model, size: int) -> keras.Model:
+    """Give a network that `build_network` made for images of another size: the same layers."""
+    images = keras.Input((size, size, 1), dtype="float32", name="images")
+    return keras.models.clone_model(
+        network, input_tensors=images, clone_function=lambda layer: layer
+    )
+
+
 def set_pretrained_weights(
     network: keras.Model, parameters: Hyperparameters, pretrained: Path | None
 ) -> None:
@@ -84,7 +92,8 @@ def _backbone(name: str) -> Callable[[keras.KerasTensor], keras.KerasTensor]:
 
 def _application(name: str, images: keras.KerasTensor) -> keras.KerasTensor:
     colour = keras.layers.Concatenate(name="grey_to_colour")([images, images, images])
-    shape = (*images.shape[1:3], 3)
+    # Of any size, so that `at_size` can have another.
+    shape = (None, None, 3)
     network = _APPLICATIONS[name](include_top=False, weights=None, input_shape=shape, name=name)
     return network(colour)
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from numpy.typing import NDArray
 from scipy.special import softmax
 
@@ -15,7 +16,7 @@ from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.network import build_network
 from tests.scans import noise
 
-SIZE, CLASSES = 32, 4
+SIZE, CLOSER, CLASSES = 32, 37, 4
 SCANS = np.stack([noise(seed, SIZE)[:, :SIZE] for seed in range(40)])
 
 
@@ -23,8 +24,8 @@ class _Fixture(NamedTuple):
     servable: Servable
     first: NDArray[np.float32]
     """(n, classes) logits over the temperature, of the scans."""
-    mirrored: NDArray[np.float32]
-    """The same of their mirror images."""
+    second: NDArray[np.float32]
+    """The same of their mirror images, enlarged."""
 
 
 @pytest.fixture(scope="module", params=["small", "lite0"])
@@ -32,6 +33,8 @@ def made(request: pytest.FixtureRequest) -> _Fixture:
     """Give an untrained network to which about half of the scans are clear."""
     keras.utils.set_random_seed(3)
     network = build_network(Hyperparameters(backbone=request.param, image_size=SIZE), CLASSES)
+
+    closer = build_network(Hyperparameters(backbone=request.param, image_size=CLOSER), CLASSES)
 
     def logits(scans: NDArray[np.uint8]) -> NDArray[np.float32]:
         return np.asarray(network(scans[..., np.newaxis].astype(np.float32), training=False))
@@ -41,18 +44,20 @@ def made(request: pytest.FixtureRequest) -> _Fixture:
     ranked = np.sort(logits(SCANS), axis=1)
     temperature = float(np.median(ranked[:, -1] - ranked[:, -2]) / np.log(9))
     servable = Servable(network, temperature, SIZE, fit_detector(network, SCANS, SCANS[:20], 0))
-    mirrored = logits(SCANS[:, :, ::-1])
-    return _Fixture(servable, logits(SCANS) / temperature, mirrored / temperature)
+    closer.set_weights(network.get_weights())
+    enlarged = tf.image.resize(SCANS[:, :, ::-1, np.newaxis], (CLOSER, CLOSER))
+    second = np.asarray(closer(enlarged, training=False))
+    return _Fixture(servable, logits(SCANS) / temperature, second / temperature)
 
 
 def _wanted(made: _Fixture) -> NDArray[np.float32]:
     clear = softmax(made.first, axis=1).max(axis=1) >= artifact.CLEAR
     assert 5 <= clear.sum() <= 35
-    both = np.where(clear[:, np.newaxis], made.first, (made.first + made.mirrored) / 2)
+    both = np.where(clear[:, np.newaxis], made.first, (made.first + made.second) / 2)
     return np.asarray(softmax(both, axis=1), np.float32)
 
 
-def test_a_scan_that_is_not_clear_gets_the_mean_of_its_own_and_its_mirror_images_logits(
+def test_a_scan_that_is_not_clear_gets_the_mean_of_its_own_and_its_enlarged_mirror_images_logits(
     made: _Fixture,
 ) -> None:
     wanted = _wanted(made)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from brain_tumor.errors import DataError
 from brain_tumor.training.hyperparameters import Hyperparameters
-from brain_tumor.training.network import FEATURES, build_network, set_pretrained_weights
+from brain_tumor.training.network import FEATURES, at_size, build_network, set_pretrained_weights
 from brain_tumor.training.small import FusedBatchNormalization
 
 PARAMETERS = Hyperparameters(image_size=32, backbone="small")
@@ -47,6 +47,21 @@ def test_pixels_go_in_and_one_finite_logit_a_class_comes_out(network: keras.Mode
     assert np.isfinite(logits).all()
     # Not yet probabilities.
     assert not np.allclose(logits.sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("backbone", ["small", "efficientnetv2-b0"])
+def test_the_same_network_sees_images_of_another_size(backbone: str) -> None:
+    network, wanted = (
+        build_network(Hyperparameters(image_size=size, backbone=backbone), classes=5)
+        for size in (32, 64)
+    )
+    wanted.set_weights(network.get_weights())
+    images = np.kron(IMAGES, np.ones((1, 2, 2, 1), np.float32))
+    closer = at_size(network, 64)
+    np.testing.assert_array_equal(
+        closer(images, training=False), np.asarray(wanted(images, training=False))
+    )
+    assert {id(weight) for weight in closer.weights} == {id(weight) for weight in network.weights}
 
 
 def test_serving_gives_the_same_answer_each_time_and_training_does_not(

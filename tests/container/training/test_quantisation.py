@@ -89,7 +89,7 @@ def test_openvino_computes_every_convolution_over_places_in_8_bits(tmp_path: Pat
         input_signature=[tf.TensorSpec((None, SIZE, SIZE, 1), tf.float32, name="images")],
     )
     module = tf.Module()
-    module.call = signature
+    module.call, module.weights = signature, [variable.value for variable in copy.weights]
     tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": signature})
     core = ov.Core()
     compiled: Any = core.compile_model(core.read_model(tmp_path), "CPU")
