@@ -68,6 +68,8 @@ class Check(NamedTuple):
     """(n, size, size), 0-255."""
     probabilities: NDArray[np.float32]
     """(n, classes), by TensorFlow in float32."""
+    first_look: NDArray[np.float32] | None = None
+    """(n, classes), by TensorFlow in float32, of `serving_first_look`; None from models without."""
 
 
 class ModelInfo(BaseModel):
@@ -123,8 +125,7 @@ def save(
         (aside / MODEL_INFO_FILE).write_text(info.model_dump_json(indent=2) + "\n")
         names = [VERSION_FOLDER, CLASS_NAMES_FILE, MODEL_INFO_FILE]
         if check_images is not None:
-            answers = as_predict(servable.serving_default)(check_images)
-            np.savez_compressed(aside / CHECK_FILE, images=check_images, probabilities=answers)
+            _write_check(aside / CHECK_FILE, servable, check_images)
             names.insert(0, CHECK_FILE)
         _make_readable(aside)
         # model.json goes last, and a former one first: a folder that has it is complete.
@@ -180,7 +181,7 @@ def load_check(model_dir: Path) -> Check | None:
         return None
     try:
         with np.load(file, allow_pickle=False) as arrays:
-            return Check(arrays["images"], arrays["probabilities"])
+            return Check(arrays["images"], arrays["probabilities"], arrays.get("first_look"))
     except (ValueError, KeyError, OSError, BadZipFile) as error:
         raise ArtifactError(_unreadable(file, str(error))) from error
 
@@ -273,6 +274,14 @@ def in_batches(predict: PredictFn, pixels: NDArray[np.uint8], size: int) -> NDAr
         predict(pixels[start : start + size]) for start in range(0, len(pixels), size)
     ]
     return np.concatenate(parts)
+
+
+def _write_check(file: Path, servable: "tf.Module", images: NDArray[np.uint8]) -> None:
+    arrays: dict[str, Any] = {"images": images}
+    arrays["probabilities"] = as_predict(servable.serving_default)(images)
+    if hasattr(servable, "serving_first_look"):
+        arrays["first_look"] = as_scores(servable.serving_first_look)(images).probabilities
+    np.savez_compressed(file, **arrays)
 
 
 def _replace(source: Path, target: Path) -> None:

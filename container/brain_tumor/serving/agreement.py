@@ -3,12 +3,25 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from brain_tumor.artifact import Check, ScoresFn
+from brain_tumor.artifact import CLEAR, Check, ScoresFn
 from brain_tumor.errors import ArtifactError
 
-FLOAT32_BOUND, FAST_BOUND = 1e-3, 0.05
-"""How far a probability may be from the recorded one."""
+FLOAT32_BOUND = 1e-3
+"""How far a probability may be from the recorded one, where arithmetic is exact."""
+SURELY_CLEAR = 0.95
+"""What a first look in fast arithmetic finds at least so probable is taken to be clear."""
+
+
+def _log_odds(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+    p = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
+    odds: NDArray[np.float64] = np.log(p / (1 - p))
+    return odds
+
+
+FIRST_LOOK_BOUND = float(np.subtract(*_log_odds(np.array([SURELY_CLEAR, CLEAR], np.float32))))
+"""How far a first look's log-odds may be off: 0.75, then what it finds surely clear is clear."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +58,23 @@ def require(scores: ScoresFn, check: Check | None, engine: str) -> None:
             f"{engine} answers the model's check otherwise than TensorFlow did when the model was "
             f"saved: {found}. Usual cause: a graph and a check.npz of two models."
         )
+
+
+def first_look_error(fast: ScoresFn, check: Check) -> float:
+    """Say how far the log-odds of the most probable class are off in fast arithmetic.
+
+    Log-odds, since most images of a check are means of many scans, and not clear: their
+    probabilities move far by an error that would not move those of a clear scan.
+
+    Returns:
+        The median over the images; NaN where there is one. Infinity without a recorded first look.
+    """
+    if check.first_look is None:
+        return float("inf")
+    given = np.concatenate([fast(image[np.newaxis]).probabilities for image in check.images])
+    errors = np.abs(_log_odds(given) - _log_odds(check.first_look))
+    best = check.first_look.argmax(axis=1)
+    return float(np.median(errors[np.arange(len(best)), best]))
 
 
 def measure(scores: ScoresFn, check: Check) -> Agreement:

@@ -23,16 +23,15 @@ def exact_where_doubtful(
     `exact` is looked at twice.
 
     Args:
-        fast: the first look, whose probabilities may be off by `agreement.FAST_BOUND`.
+        fast: the first look, whose log-odds may be off by `agreement.FIRST_LOOK_BOUND`.
         exact: both looks.
         foreign_threshold: the score above which a picture is refused as no brain MRI.
     """
-    surely_clear = artifact.CLEAR + agreement.FAST_BOUND
     maybe_foreign = foreign_threshold - _FOREIGN_MARGIN
 
     def scores(pixels: NDArray[np.uint8]) -> artifact.Scores:
         first = fast(pixels)
-        unclear = first.probabilities.max(axis=1) < surely_clear
+        unclear = first.probabilities.max(axis=1) < agreement.SURELY_CLEAR
         # One at a time: each further shape would cost time and memory.
         for row in np.flatnonzero(unclear | (first.foreign > maybe_foreign)):
             second = exact(pixels[row : row + 1])

@@ -46,8 +46,8 @@ def made(request: pytest.FixtureRequest) -> _Fixture:
     servable = Servable(network, temperature, SIZE, fit_detector(network, SCANS, SCANS[:20], 0))
     closer.set_weights(network.get_weights())
     enlarged = tf.image.resize(SCANS[:, :, ::-1, np.newaxis], (CLOSER, CLOSER))
-    second = np.asarray(closer(enlarged, training=False))
-    return _Fixture(servable, logits(SCANS) / temperature, second / temperature)
+    second = np.asarray(closer(enlarged, training=False), np.float32)
+    return _Fixture(servable, logits(SCANS) / temperature, second / np.float32(temperature))
 
 
 def _wanted(made: _Fixture) -> NDArray[np.float32]:
