@@ -7,6 +7,7 @@ from typing import Any
 
 import jinja2
 
+from brain_tumor.artifact import CLEAR
 from brain_tumor.pages import pixels_uri, png_uri, templates_of
 from brain_tumor.training.abstention import most_confident_first
 from brain_tumor.training.bootstrap import RESAMPLES, Estimate
@@ -131,6 +132,7 @@ def _content(findings: Findings) -> dict[str, Any]:
         ],
         "prevalences": PREVALENCES,
         "bins": CALIBRATION_BINS,
+        "clear": CLEAR,
         "resamples": RESAMPLES,
         "robustness": findings.robustness,
         "foreign": findings.foreign,
