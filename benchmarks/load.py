@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.stacks import Protocol, Request
 
 TOLERANCE = 0.05
-"""How far a probability may be from the expected one, the bound of bfloat16."""
+"""How far a probability may be from the expected one, for stacks that compute in few bits."""
 
 _OPEN_CLIENTS = 96
 """Threads of the open loop: more than wait at any load that is not an overload."""

@@ -68,8 +68,8 @@ class Check(NamedTuple):
     """(n, size, size), 0-255."""
     probabilities: NDArray[np.float32]
     """(n, classes), by TensorFlow in float32."""
-    first_look: NDArray[np.float32] | None = None
-    """(n, classes), by TensorFlow in float32, of `serving_first_look`; None from models without."""
+    first_look: Scores | None = None
+    """What TensorFlow's `serving_first_look` gave in float32; None from models without."""
 
 
 class ModelInfo(BaseModel):
@@ -82,6 +82,9 @@ class ModelInfo(BaseModel):
     class_names: list[str]
     image_size: int
     """Height and width of the network's input in pixels; it has one grey channel."""
+    second_look_size: int | None = None
+    """Height and width to which the mirrored scan is enlarged for a second look, inside the graph,
+    where a first one is not clear; None of models that look once."""
     temperature: float
     """What the logits are divided by, inside the graph, so that probabilities are calibrated."""
     thresholds: dict[str, float]
@@ -108,7 +111,7 @@ def save(
     Args:
         model_dir: the folder to fill; former files of the same names are replaced.
         servable: a module with the functions `serving_default` and `serving_bytes`, and
-            the rest of `SIGNATURES` where the model can tell what is no brain MRI.
+            those others of `SIGNATURES` that the model has.
         info: the content of `model.json`.
         check_images: (n, size, size), the images of the check; no scan of a patient.
     """
@@ -181,7 +184,10 @@ def load_check(model_dir: Path) -> Check | None:
         return None
     try:
         with np.load(file, allow_pickle=False) as arrays:
-            return Check(arrays["images"], arrays["probabilities"], arrays.get("first_look"))
+            first_look = None
+            if "first_look" in arrays:
+                first_look = Scores(arrays["first_look"], arrays["first_look_foreign"])
+            return Check(arrays["images"], arrays["probabilities"], first_look)
     except (ValueError, KeyError, OSError, BadZipFile) as error:
         raise ArtifactError(_unreadable(file, str(error))) from error
 
@@ -244,7 +250,7 @@ def as_predict(serving_default: Callable[..., dict[str, "tf.Tensor"]]) -> Predic
 
 
 def as_scores(serving_scores: Callable[..., dict[str, "tf.Tensor"]]) -> ScoresFn:
-    """Wrap the function `serving_scores`, loaded or not yet saved, to take uint8 pixels."""
+    """Wrap `serving_scores` or a first look, loaded or not yet saved, to take uint8 pixels."""
 
     def scores(pixels: NDArray[np.uint8]) -> Scores:
         outputs = serving_scores(images=_images(pixels))
@@ -280,7 +286,8 @@ def _write_check(file: Path, servable: "tf.Module", images: NDArray[np.uint8]) -
     arrays: dict[str, Any] = {"images": images}
     arrays["probabilities"] = as_predict(servable.serving_default)(images)
     if hasattr(servable, "serving_first_look"):
-        arrays["first_look"] = as_scores(servable.serving_first_look)(images).probabilities
+        first_look = as_scores(servable.serving_first_look)(images)
+        arrays["first_look"], arrays["first_look_foreign"] = first_look
     np.savez_compressed(file, **arrays)
 
 

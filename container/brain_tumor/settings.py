@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     )
     precision: Precision = Field(
         default="auto",
-        description="Arithmetic of the engine; auto takes the fastest that keeps the answers.",
+        description="Arithmetic of first looks; auto takes the fastest that holds its check.",
     )
     cores: int | None = Field(
         default=None,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from brain_tumor.resources import allowed_cores
+from brain_tumor.resources import allowed_cores, has_vnni
 from tests.scans import write_folder
 
 
@@ -52,3 +52,21 @@ def test_cores_that_the_process_is_not_pinned_to_do_not_count(
 
 def test_without_cgroups_the_machine_counts(tmp_path: Path) -> None:
     assert allowed_cores(tmp_path) == 8
+
+
+@pytest.mark.parametrize(
+    ("flags", "has"),
+    [
+        ("fpu avx512f avx512_vnni avx512_bitalg", True),
+        ("fpu avx2 avx_vnni", True),
+        ("fpu avx2 avx512f avx512bw", False),
+    ],
+)
+def test_vnni_is_read_off_the_flags_of_the_processor(flags: str, has: bool, tmp_path: Path) -> None:
+    file = tmp_path / "cpuinfo"
+    file.write_text(f"processor\t: 0\nflags\t\t: {flags}\nbogomips\t: 1\n")
+    assert has_vnni(file) is has
+
+
+def test_where_nothing_tells_the_flags_there_is_no_vnni(tmp_path: Path) -> None:
+    assert not has_vnni(tmp_path / "cpuinfo")

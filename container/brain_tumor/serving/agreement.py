@@ -1,27 +1,30 @@
 """Whether an engine answers the model's own check as TensorFlow did when the model was saved."""
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.artifact import CLEAR, Check, ScoresFn
+from brain_tumor.artifact import CLEAR, Check, Scores, ScoresFn
 from brain_tumor.errors import ArtifactError
 
 FLOAT32_BOUND = 1e-3
 """How far a probability may be from the recorded one, where arithmetic is exact."""
 SURELY_CLEAR = 0.95
 """What a first look in fast arithmetic finds at least so probable is taken to be clear."""
+LOG_ODDS_BOUND = math.log(SURELY_CLEAR / (1 - SURELY_CLEAR)) - math.log(CLEAR / (1 - CLEAR))
+"""How far log-odds may be off where a scan that seems surely clear must be clear: 0.75."""
+FOREIGN_MARGIN = 1.0
+"""How far fast arithmetic may lower the foreign score. Rounding reads as noise and raises it."""
 
 
-def _log_odds(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
-    p = np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)
+def log_odds(probabilities: Any) -> NDArray[np.float64]:
+    """Give ln(p / (1 - p)), of 0 and 1 too: they count as 1e-7 from there."""
+    p = np.clip(np.asarray(probabilities, np.float64), 1e-7, 1 - 1e-7)
     odds: NDArray[np.float64] = np.log(p / (1 - p))
     return odds
-
-
-FIRST_LOOK_BOUND = float(np.subtract(*_log_odds(np.array([SURELY_CLEAR, CLEAR], np.float32))))
-"""How far a first look's log-odds may be off: 0.75, then what it finds surely clear is clear."""
 
 
 @dataclass(frozen=True)
@@ -60,28 +63,56 @@ def require(scores: ScoresFn, check: Check | None, engine: str) -> None:
         )
 
 
-def first_look_error(fast: ScoresFn, check: Check) -> float:
-    """Say how far the log-odds of the most probable class are off in fast arithmetic.
+@dataclass(frozen=True)
+class FirstLookAgreement:
+    """How far a first look in fast arithmetic is from the recorded one."""
 
-    Log-odds, since most images of a check are means of many scans, and not clear: their
-    probabilities move far by an error that would not move those of a clear scan.
+    images: int
+    log_odds: float
+    """How far those of the most probable class are off: the median over the images.
 
-    Returns:
-        The median over the images; NaN where there is one. Infinity without a recorded first look.
+    Log-odds, and no maximum, since most images of a check are means of many scans, far from clear:
+    there errors are larger, and harmless, for what is not clear is computed again.
     """
-    if check.first_look is None:
-        return float("inf")
-    given = np.concatenate([fast(image[np.newaxis]).probabilities for image in check.images])
-    errors = np.abs(_log_odds(given) - _log_odds(check.first_look))
-    best = check.first_look.argmax(axis=1)
-    return float(np.median(errors[np.arange(len(best)), best]))
+    foreign: float
+    """By how much the foreign score fell at most."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether such a first look may serve; one that gives a NaN may not."""
+        return self.log_odds <= LOG_ODDS_BOUND and self.foreign <= FOREIGN_MARGIN
+
+    def __str__(self) -> str:
+        return (
+            f"log-odds off by {self.log_odds:.2f} (median of {self.images} images, "
+            f"{LOG_ODDS_BOUND:.2f} allowed), foreign score lower by {self.foreign:.2f} at most "
+            f"({FOREIGN_MARGIN:g} allowed)"
+        )
+
+
+def measure_first_look(
+    fast: ScoresFn, images: NDArray[np.uint8], recorded: Scores
+) -> FirstLookAgreement:
+    """Score the images of a check, (n, size, size), and compare with the recorded first look."""
+    given = _one_by_one(fast, images)
+    best = recorded.probabilities.argmax(axis=1)[:, np.newaxis]
+    wanted, found = (
+        log_odds(np.take_along_axis(scores.probabilities, best, axis=1))
+        for scores in (recorded, given)
+    )
+    fell = np.max(recorded.foreign - given.foreign, initial=0)
+    return FirstLookAgreement(len(images), float(np.median(np.abs(found - wanted))), float(fell))
+
+
+def _one_by_one(scores: ScoresFn, images: NDArray[np.uint8]) -> Scores:
+    # The one shape that every engine has to prepare anyway.
+    each = [scores(image[np.newaxis]) for image in images]
+    return Scores(*map(np.concatenate, zip(*each, strict=True)))
 
 
 def measure(scores: ScoresFn, check: Check) -> Agreement:
     """Score the images of a check and compare with what was recorded."""
-    # One at a time: the one shape that every engine has to prepare anyway.
-    each = [scores(image[np.newaxis]).probabilities for image in check.images]
-    probabilities = np.concatenate(each)
+    probabilities = _one_by_one(scores, check.images).probabilities
     labels = probabilities.argmax(axis=1) != check.probabilities.argmax(axis=1)
     difference = np.abs(probabilities - check.probabilities).max()
     return Agreement(len(check.images), int(labels.sum()), float(difference))

@@ -1,39 +1,42 @@
 """Fast arithmetic where it is sure, exact arithmetic where it is not."""
 
-import math
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor import artifact
-from brain_tumor.serving import agreement
+from brain_tumor.artifact import Scores, ScoresFn
+from brain_tumor.serving.agreement import FOREIGN_MARGIN, SURELY_CLEAR, log_odds
 
-_FOREIGN_MARGIN = 1.0
-"""Rounding raises the foreign score, for it reads as noise; it lowered it by at most 0.6 in 573
-scans and drawn pictures (docs/serving.md)."""
+_NEAR = 0.25
+"""How far from the threshold of `confident` log-odds must be; most clear scans are off by less
+than half of it (docs/serving.md)."""
 
 
 def exact_where_doubtful(
-    fast: artifact.ScoresFn, exact: artifact.ScoresFn, foreign_threshold: float = math.inf
-) -> artifact.ScoresFn:
-    """Score by `fast`, and by `exact` what is not surely clear, or may not be a brain MRI.
+    fast: ScoresFn, exact: ScoresFn, thresholds: Mapping[str, float]
+) -> ScoresFn:
+    """Score by `fast`, and by `exact` where an error of `fast` could change what is answered.
 
-    An error of the logits moves a probability by p (1 - p) times as much: most where classes are
-    about as probable, which is where it could change the label too. And what is not clear to
-    `exact` is looked at twice.
+    That is: what is not surely clear, for an error of the logits moves a probability by p (1 - p)
+    times as much, and `exact` looks at what is not clear twice; what may be foreign; what is near
+    the threshold between `confident` and `uncertain`; and what is not a number.
 
     Args:
-        fast: the first look, whose log-odds may be off by `agreement.FIRST_LOOK_BOUND`.
+        fast: the first look.
         exact: both looks.
-        foreign_threshold: the score above which a picture is refused as no brain MRI.
+        thresholds: those of the model, `confident` and `foreign`, each of which may be absent.
     """
-    maybe_foreign = foreign_threshold - _FOREIGN_MARGIN
+    confident = log_odds(thresholds.get("confident", 0.0))
+    not_foreign = thresholds.get("foreign", np.inf) - FOREIGN_MARGIN
 
-    def scores(pixels: NDArray[np.uint8]) -> artifact.Scores:
+    def scores(pixels: NDArray[np.uint8]) -> Scores:
         first = fast(pixels)
-        unclear = first.probabilities.max(axis=1) < agreement.SURELY_CLEAR
+        best = first.probabilities.max(axis=1)
+        sure = (best >= SURELY_CLEAR) & (first.foreign <= not_foreign)
+        sure &= np.abs(log_odds(best) - confident) >= _NEAR
         # One at a time: each further shape would cost time and memory.
-        for row in np.flatnonzero(unclear | (first.foreign > maybe_foreign)):
+        for row in np.flatnonzero(~sure):
             second = exact(pixels[row : row + 1])
             first.probabilities[row], first.foreign[row] = (
                 second.probabilities[0],

@@ -1,7 +1,6 @@
 """OpenVINO reads the SavedModel itself; needs no TensorFlow."""
 
-import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,9 @@ from openvino import properties
 from openvino.properties import hint
 
 from brain_tumor import artifact
-from brain_tumor.errors import ArtifactError
+from brain_tumor.artifact import ScoresFn
+from brain_tumor.errors import ArtifactError, SettingsError
+from brain_tumor.resources import has_vnni
 from brain_tumor.serving import agreement
 from brain_tumor.serving.first_look import exact_where_doubtful
 from brain_tumor.serving.saved_model import default_signature
@@ -24,25 +25,35 @@ _DEVICE = "CPU"
 
 
 @dataclass(frozen=True)
-class _Arithmetic:
-    """How a signature is computed."""
+class _FirstLook:
+    """A signature in fast arithmetic."""
 
     signature: str
     type: ov.Type
     """Of what is not in 8 bits within the graph."""
-    capability: str
-    """What OpenVINO calls a processor's having it."""
+    possible: Callable[[ov.Core], bool]
+    impossible: str
+    """What to say where it is not possible."""
 
 
-_EXACT = _Arithmetic("serving_scores", ov.Type.f32, "FP32")
-# The fastest first.
-_FAST = {
-    "int8": _Arithmetic("serving_first_look_8bit", ov.Type.f32, "INT8"),
-    "bfloat16": _Arithmetic("serving_first_look", ov.Type.bf16, "BF16"),
+# The faster first, where both were measured (docs/serving.md).
+_FIRST_LOOKS = {
+    "int8": _FirstLook(
+        "serving_first_look_8bit",
+        ov.Type.f32,
+        lambda _: has_vnni(),
+        "the processor has no VNNI, without which sums of 8-bit products overflow",
+    ),
+    "bfloat16": _FirstLook(
+        "serving_first_look",
+        ov.Type.bf16,
+        lambda core: "BF16" in core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES"),
+        "the processor has no bfloat16",
+    ),
 }
 
 
-def load(model_dir: Path, precision: Precision, cores: int) -> tuple[artifact.ScoresFn, str, str]:
+def load(model_dir: Path, precision: Precision, cores: int) -> tuple[ScoresFn, str, str]:
     """Compile the SavedModel for this processor.
 
     Args:
@@ -54,48 +65,44 @@ def load(model_dir: Path, precision: Precision, cores: int) -> tuple[artifact.Sc
         The scores, the precision that was taken, and why.
 
     Raises:
-        ArtifactError: OpenVINO cannot read or compile the graph, it gives other answers than those
-            recorded with the model, or the model lacks the precision that is asked for.
+        ArtifactError: OpenVINO cannot read or compile the graph, or it gives other answers than
+            those recorded with the model.
+        SettingsError: the model or the processor lacks the precision that is asked for.
     """
     check = artifact.load_check(model_dir)
-    foreign = artifact.load_info(model_dir).thresholds.get("foreign", math.inf)
     reasons = ["float32 asked for"] if precision == "float32" else []
     with _our_error(model_dir):
         graph = _Graph(model_dir / artifact.VERSION_FOLDER, cores)
-        exact = graph.compile(_EXACT)
+        exact = graph.exact()
         agreement.require(exact, check, "OpenVINO")
-        for name in _FAST:
-            if precision in ("auto", name):
-                fast, why = _first_look(graph, name, check, asked_for=precision == name)
-                if fast:
-                    return exact_where_doubtful(fast, exact, foreign), name, why
-                reasons.append(f"not {name}: {why}")
+        for name in _FIRST_LOOKS if precision == "auto" else {precision} & set(_FIRST_LOOKS):
+            fast, why = _checked(graph, name, check, asked_for=precision == name)
+            reasons.append(f"{name}: {why}")
+            if fast:
+                thresholds = artifact.load_info(model_dir).thresholds
+                return exact_where_doubtful(fast, exact, thresholds), name, "; ".join(reasons)
     if precision not in ("auto", "float32"):
-        raise ArtifactError(
-            f"BRAIN_TUMOR_PRECISION={precision}, but {'; '.join(reasons)}. Usual cause: a model "
-            "of another backbone, or trained with an earlier version."
-        )
+        raise SettingsError(f"BRAIN_TUMOR_PRECISION={precision} cannot be had: {reasons[0]}.")
     return exact, "float32", "; ".join(reasons)
 
 
-def _first_look(
+def _checked(
     graph: "_Graph", name: str, check: artifact.Check | None, asked_for: bool
-) -> tuple[artifact.ScoresFn | None, str]:
+) -> tuple[ScoresFn | None, str]:
     """Compile a first look, and say how it was checked; None, and why, where it is not to be used.
 
     One that is asked for is used however the check ends.
     """
-    lack = graph.lack(_FAST[name])
-    if lack is None and check is None and not asked_for:
-        lack = "no check is recorded with the model"
-    if lack:
-        return None, lack
-    fast = graph.compile(_FAST[name])
-    error = agreement.first_look_error(fast, check) if check else math.nan
-    holds = error <= agreement.FIRST_LOOK_BOUND
-    found = f"log-odds off by {error:.2f}, {agreement.FIRST_LOOK_BOUND:.2f} allowed"
-    said = "the model's check" if holds else "does not hold the model's check"
-    return fast if holds or asked_for else None, f"{said}: {found}"
+    recorded = check and check.first_look
+    if not (recorded or asked_for):
+        return None, "no check of it is recorded with the model"
+    fast, lack = graph.first_look(_FIRST_LOOKS[name])
+    if fast is None or check is None or recorded is None:
+        return fast, lack or "asked for, not checked: none is recorded with the model"
+    found = agreement.measure_first_look(fast, check.images, recorded)
+    if found.holds:
+        return fast, f"holds the model's check: {found}"
+    return fast if asked_for else None, f"does not hold the model's check: {found}"
 
 
 class _Graph:
@@ -105,26 +112,28 @@ class _Graph:
         self._folder, self._cores = folder, cores
         self._core = ov.Core()
 
-    def lack(self, arithmetic: _Arithmetic) -> str | None:
-        """Say why `arithmetic` cannot be had; None where it can."""
-        if arithmetic.capability not in self._core.get_property(
-            _DEVICE, "OPTIMIZATION_CAPABILITIES"
-        ):
-            return "the processor does not have it"
-        with default_signature(self._folder, arithmetic.signature) as copy:
-            return None if copy else "the model was saved without it"
+    def exact(self) -> ScoresFn:
+        """Compile both looks in float32; of models that tell nothing foreign, the default one."""
+        with default_signature(self._folder, "serving_scores") as copy:
+            return self._compile(copy or self._folder, ov.Type.f32)
 
-    def compile(self, arithmetic: _Arithmetic) -> artifact.ScoresFn:
-        """Compile a signature; of models that cannot tell what is foreign, the default one."""
-        with default_signature(self._folder, arithmetic.signature) as copy:
-            model = self._core.read_model(copy or self._folder)
-        pixels = ov.preprocess.PrePostProcessor(model)
+    def first_look(self, look: _FirstLook) -> tuple[ScoresFn | None, str]:
+        """Compile a first look; None, and why, where model or processor lack it."""
+        if not look.possible(self._core):
+            return None, look.impossible
+        with default_signature(self._folder, look.signature) as copy:
+            if copy is None:
+                return None, f"the model has no signature {look.signature}"
+            return self._compile(copy, look.type), ""
+
+    def _compile(self, folder: Path, type_: ov.Type) -> ScoresFn:
+        pixels = ov.preprocess.PrePostProcessor(self._core.read_model(folder))
         # Cast within the graph: four times less to copy.
         pixels.input().tensor().set_element_type(ov.Type.u8)
-        return _compile(self._core, pixels.build(), arithmetic.type, self._cores)
+        return _compile(self._core, pixels.build(), type_, self._cores)
 
 
-def _compile(core: ov.Core, model: ov.Model, type_: ov.Type, cores: int) -> artifact.ScoresFn:
+def _compile(core: ov.Core, model: ov.Model, type_: ov.Type, cores: int) -> ScoresFn:
     compiled = core.compile_model(
         model,
         _DEVICE,

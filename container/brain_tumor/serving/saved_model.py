@@ -1,8 +1,8 @@
 """A SavedModel under another default signature, without TensorFlow.
 
 OpenVINO's reader takes the signature `serving_default` and no other (its TensorFlow frontend,
-graph_iterator_saved_model). What `serve` needs is `serving_scores`, so a copy of the graph in which
-that one is the default is read instead; the weights stay where they are.
+graph_iterator_saved_model). What `serve` needs are others, so a copy of the graph in which one of
+those is the default is read instead; the weights stay where they are.
 """
 
 import tempfile

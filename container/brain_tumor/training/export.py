@@ -16,6 +16,11 @@ _CLOSER = 15 / 13
 each scan was cropped and zoomed (Touvron et al. 2019, arXiv 1906.06423)."""
 
 
+def second_look_size(size: int) -> int:
+    """Return how large the second look is of scans of (size, size)."""
+    return round(size * _CLOSER)
+
+
 class Servable(tf.Module):  # type: ignore[misc]
     """The signatures of the artifact; see the interface of `model/1/`.
 
@@ -46,7 +51,7 @@ class Servable(tf.Module):  # type: ignore[misc]
         # and reads the other. So the weights alone are held: it does not look into a `partial`.
         self.weights = [variable.value for variable in network.weights]
         self._logits = partial(network, training=False)
-        self._closer_size = round(size * _CLOSER)
+        self._closer_size = second_look_size(size)
         self._logits_closer = partial(at_size(network, self._closer_size), training=False)
         self._temperature = temperature
         self._size = size
@@ -89,9 +94,9 @@ class Servable(tf.Module):  # type: ignore[misc]
     def _look_twice(self, images: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         """Return the probabilities, of scans that are not clear after a second look.
 
-        That is a look at the scan's mirror image, enlarged; the logits' mean is mostly right more
-        often than those of the scan alone, at over twice the cost. Asking only for what is not
-        clear gets as many right, at about a tenth of the extra cost (docs/recipe.md).
+        That is a look at the scan's mirror image, enlarged; the logits' mean is right more often
+        than those of the scan alone, at over twice the cost, so it is only taken of what is not
+        clear (docs/recipe.md).
         """
         unclear = tf.where(tf.reduce_max(self._probabilities(logits), axis=1) < CLEAR)
 

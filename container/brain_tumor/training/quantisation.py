@@ -5,8 +5,7 @@ Post-training quantisation after Jacob et al. 2018 (arXiv 1712.05877) and Krishn
 each convolution's input, read off training scans. Biases, additions and the head stay in float32.
 
 The copy is written as TensorFlow's own operations (8-bit weights times their scale, `fake_quant`),
-which OpenVINO recognises and computes in integers on any x86 processor; TensorFlow computes the
-same numbers in float32.
+which OpenVINO recognises and computes in integers; TensorFlow computes the same numbers in float32.
 """
 
 from collections.abc import Callable
@@ -52,18 +51,15 @@ def quantised(network: keras.Model, scans: NDArray[np.uint8]) -> keras.Model | N
             return _EightBit(layer, ranges[layer.name])(*inputs)
         return layer(*inputs, **options)
 
-    return keras.models.clone_model(network, clone_function=_same_layer, call_function=call)
+    return keras.models.clone_model(network, clone_function=lambda layer: layer, call_function=call)
 
 
 def _pays(layer: keras.layers.Layer) -> bool:
-    """Whether it is a convolution over more than one place: a gate's cost nothing and err more."""
-    return isinstance(layer, _CONVOLUTIONS) and layer.input.shape[1] > 1
-
-
-def _same_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
-    if isinstance(layer, keras.layers.InputLayer):
-        return keras.layers.InputLayer.from_config(layer.get_config())
-    return layer
+    """Whether it is a plain convolution over more than one place: those of gates cost little."""
+    if not isinstance(layer, _CONVOLUTIONS) or layer.input.shape[1] == 1:
+        return False
+    plain = layer.data_format == "channels_last" and tuple(layer.dilation_rate) == (1, 1)
+    return plain and 1 == getattr(layer, "groups", 1) == getattr(layer, "depth_multiplier", 1)
 
 
 def _ranges(

@@ -163,12 +163,14 @@ def _model_info(
     training: "Training",
     evaluation: "Evaluation",
 ) -> artifact.ModelInfo:
+    from brain_tumor.training.export import second_look_size
     from brain_tumor.training.learn import library_versions
 
     leak_free = evaluation.leak_free()
     return artifact.ModelInfo(
         class_names=channels.class_names,
         image_size=parameters.image_size,
+        second_look_size=second_look_size(parameters.image_size),
         temperature=temperature,
         thresholds=thresholds,
         versions=library_versions(),

@@ -81,8 +81,12 @@ def test_a_nested_backbone_has_no_copy() -> None:
     assert quantised(keras.Model(images, pooled), SCANS) is None
 
 
-def test_openvino_computes_every_convolution_over_places_in_8_bits(tmp_path: Path) -> None:
-    copy = quantised(_network("lite0"), SCANS)
+# Two of each block of `small` are those of a gate.
+@pytest.mark.parametrize(("backbone", "over_places", "of"), [("lite0", 49, 49), ("small", 13, 21)])
+def test_openvino_computes_every_convolution_over_places_in_8_bits(
+    backbone: str, over_places: int, of: int, tmp_path: Path
+) -> None:
+    copy = quantised(_network(backbone), SCANS)
     assert copy is not None
     signature = tf.function(
         lambda images: {"logits": copy(images, training=False)},
@@ -98,5 +102,5 @@ def test_openvino_computes_every_convolution_over_places_in_8_bits(tmp_path: Pat
         for operation in compiled.get_runtime_model().get_ordered_ops()
         if "Convolution" in operation.get_rt_info()["layerType"].astype(str)
     ]
-    assert len(kinds) == 49
-    assert [kind for kind in kinds if "I8" not in kind] == []
+    assert len(kinds) == of
+    assert len([kind for kind in kinds if "I8" in kind]) == over_places
