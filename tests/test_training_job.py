@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
+from brain_tumor.artifact import SIGNATURES, load_info
 from brain_tumor.training.metrics import LEAK_FREE_ACCURACY, METRIC_DEFINITIONS, TEST_ACCURACY
 from tests.jobs import BIN, make_ml_dir, run_train
 from tests.scans import jpeg, write_folder, write_zip
@@ -54,6 +56,15 @@ def test_the_card_of_the_default_job_names_imagenets_weights(
     assert "| Network | lite0, input 64 x 64" in card
     assert "| Start of training | pretrained weights (ImageNet) |" in card
     assert "non-commercial" in card
+
+
+def test_the_saved_model_has_every_signature_and_says_how_it_looks_twice(trained: Path) -> None:
+    signatures = tf.saved_model.load(str(trained / "model/1")).signatures
+    assert set(signatures) == set(SIGNATURES)
+    info = load_info(trained / "model")
+    assert info.second_look_size == round(info.image_size * 15 / 13)
+    card = (trained / "output/data/MODEL_CARD.md").read_text()
+    assert "less than 90\N{NO-BREAK SPACE}% is predicted mirrored and enlarged" in card
 
 
 def test_the_pictures_can_be_opened(trained: Path) -> None:

@@ -87,6 +87,15 @@ def test_the_detectors_figures_are_of_the_test_channel_at_its_own_threshold(
     assert assess.evaluate_foreign(servable, 0.0, without_test, PARAMETERS).scans == 12
 
 
+def test_the_8_bit_copy_answers_as_the_network_does(learnt: Learnt) -> None:
+    copy = assess.eight_bit_copy(learnt.network, learnt.channels, seed=0)
+    assert copy is not None
+    scans = learnt.channels.train.pixels[..., np.newaxis].astype(np.float32)
+    given, wanted = copy(scans, training=False)[0], learnt.network(scans, training=False)
+    np.testing.assert_array_equal(np.argmax(given, axis=1), np.argmax(wanted, axis=1))
+    assert 0 < np.abs(given - wanted).max() < 0.2 * np.abs(wanted).max()
+
+
 def test_the_images_of_the_check_are_means_of_many_scans_and_never_one_of_them(
     learnt: Learnt,
 ) -> None:
