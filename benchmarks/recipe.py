@@ -91,7 +91,8 @@ def print_table(lines: list[dict[str, Any]]) -> None:
         "| AUROC foreign; false alarms at 95 % | minutes | GiB |\n|" + "---|" * 10
     )
     for line in lines:
-        run_name = " ".join(f"{k}={v}" for k, v in sorted(line["hyperparameters"].items()))
+        settings = (f"{k}={v}" for k, v in sorted(line["hyperparameters"].items()))
+        run_name = " ".join([*settings, *([f"({line['note']})"] if "note" in line else [])])
         foreign = line["foreign"]
         seen = f"{foreign['auroc']:.4f}; {foreign['false_alarms_at_95']:.4f}" if foreign else "-"
         for name, figures in line["figures"].items():
@@ -101,7 +102,7 @@ def print_table(lines: list[dict[str, Any]]) -> None:
                     f"| {100 * figures['accuracy']:.2f} | {figures['macro_f1']:.4f} "
                     f"| {figures['worst_sensitivity']:.3f} | {figures['ece']:.4f} "
                     f"| {100 * figures['accuracy_at_80']:.2f} | {seen} "
-                    f"| {line['minutes']} | {line['memory_gib']} |"
+                    f"| {line['minutes'] or '-'} | {line['memory_gib'] or '-'} |"
                 )
 
 

@@ -16,38 +16,16 @@ that concurrency (open loop). Other projects' stacks are installed into FOLDER a
 
 import argparse
 import multiprocessing
-import os
-import signal
-import socket
-import subprocess
-import time
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from benchmarks.load import Load, Question, drive, offer, questions
 from benchmarks.processes import memory_mb, processor_seconds
+from benchmarks.servers import Running, expected_of, jpegs_of, running
 from benchmarks.serving_table import Case, Figures, Results, plot, print_table
-from benchmarks.stacks import ROOT, STACKS, Stack, install
-from brain_tumor import artifact, images
-from tests.server import request
-
-_SCANS = 64
-_READY_SECONDS = 120
-
-
-@dataclass(frozen=True)
-class _Running:
-    """A server that has answered once."""
-
-    port: int
-    session: int
-    ready_seconds: float
+from benchmarks.stacks import ROOT, STACKS, install
 
 
 def main() -> None:
@@ -64,37 +42,23 @@ def main() -> None:
     parser.add_argument("--environments", type=Path, default=ROOT / ".venv-peers")
     parser.add_argument("--plot", type=Path)
     arguments = parser.parse_args()
-    bodies = _bodies(arguments.scans)
-    expected = _expected(arguments.model_dir, bodies)
+    bodies = jpegs_of(arguments.scans)
+    expected = expected_of(arguments.model_dir, bodies)
     results = Results(first=arguments.stacks[0])
     for _ in range(arguments.rounds):
         for name in arguments.stacks:
             folder = install(STACKS[name], arguments.environments)
-            with _server(STACKS[name], folder, arguments.model_dir, bodies[0]) as server:
+            with running(STACKS[name], folder, arguments.model_dir, bodies[0]) as server:
                 _measure_all(results, name, server, (bodies, expected), arguments)
     print_table(results)
     if arguments.plot:
         plot(results, arguments.plot)
 
 
-def _bodies(scans: Path) -> list[bytes]:
-    with zipfile.ZipFile(scans) as archive:
-        names = [name for name in sorted(archive.namelist()) if name.endswith((".jpg", ".jpeg"))]
-        step = max(1, len(names) // _SCANS)
-        return [archive.read(name) for name in names[::step][:_SCANS]]
-
-
-def _expected(model_dir: Path, bodies: Sequence[bytes]) -> list[list[float]]:
-    size = artifact.load_info(model_dir).image_size
-    pixels = np.stack([images.resize(images.decode(body), size) for body in bodies])
-    probabilities = artifact.in_batches(artifact.load_predict(model_dir), pixels, 16)
-    return [[float(p) for p in row] for row in probabilities]
-
-
 def _measure_all(
     results: Results,
     name: str,
-    server: _Running,
+    server: Running,
     scans: tuple[Sequence[bytes], Sequence[Sequence[float]]],
     arguments: argparse.Namespace,
 ) -> None:
@@ -110,19 +74,28 @@ def _measure_all(
         asked = questions(protocol, *scans, case.batch)
         how: Callable[..., Load] = drive if case.offered is None else offer
         load = case.concurrency if case.offered is None else case.offered * most
-        figures = _measure(server, how, (protocol, asked, load), arguments.seconds, case.batch)
+        figures = measure(server, how, (protocol, asked, load), arguments.seconds, case.batch)
         if case == Case(concurrency=usual):
             most = figures.images_a_second
         results.add(name, case, figures)
 
 
-def _measure(
-    server: _Running,
+def measure(
+    server: Running,
     how: Callable[..., Load],
     what: tuple[object, list[Question], float],
     seconds: float,
     batch: int,
 ) -> Figures:
+    """Load a server, and say what that cost it.
+
+    Args:
+        server: that is measured.
+        how: `drive` or `offer`.
+        what: protocol, questions, and requests in flight or a second.
+        seconds: how long.
+        batch: images of a request.
+    """
     # In a process of its own, so that the client's Python does not hold up this one.
     with multiprocessing.get_context("spawn").Pool(1) as client:
         # Before it counts, so that every shape and thread is set up.
@@ -141,67 +114,6 @@ def _measure(
         ready_seconds=server.ready_seconds,
         memory_mb=memory_mb(server.session),
     )
-
-
-@contextmanager
-def _server(stack: Stack, folder: Path, model_dir: Path, body: bytes) -> Iterator[_Running]:
-    """Start a server, wait for its first prediction, and end all its processes afterwards."""
-    port = _free_port()
-    command, variables = stack.filled(port, str(model_dir.resolve()))
-    with TemporaryDirectory() as scratch:
-        environment = {**_environment(folder, model_dir, port, scratch), **variables}
-        start = time.monotonic()
-        process = subprocess.Popen(
-            [str(folder / command[0]), *command[1:]],
-            env=environment,
-            cwd=scratch,
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-        )
-        try:
-            while not _answers(port, stack, body):
-                waited = time.monotonic() - start
-                if process.poll() is not None or waited > _READY_SECONDS:
-                    raise SystemExit(f"{command}: {process.returncode} after {waited:.0f} s")
-                time.sleep(0.02)
-            yield _Running(port, process.pid, time.monotonic() - start)
-        finally:
-            # What it started too, which may have outlived it.
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-            process.wait(timeout=60)
-
-
-def _free_port() -> int:
-    # Below the ephemeral ones, which Multi Model Server refuses; MLServer takes the next one too.
-    for port in range(20_000, 32_000, 2):
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
-    raise SystemExit("no port from 20000 to 32000 is free")
-
-
-def _environment(folder: Path, model_dir: Path, port: int, scratch: str) -> dict[str, str]:
-    return {
-        **os.environ,
-        "PATH": f"{folder}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "BENCHMARK_MODEL": str(model_dir.resolve()),
-        "SAGEMAKER_BASE_DIR": str(model_dir.resolve().parent),
-        "PORT": str(port),
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        # Multi Model Server writes there which process it is, and refuses to be a second one.
-        "TMPDIR": scratch,
-        "TEMP": scratch,
-    }
-
-
-def _answers(port: int, stack: Stack, body: bytes) -> bool:
-    content_type, content = stack.protocol.request([body])
-    headers = {"Content-Type": content_type}
-    try:
-        return request(port, "POST", stack.protocol.path, content, headers).status == 200
-    except OSError:
-        return False
 
 
 if __name__ == "__main__":

@@ -161,5 +161,8 @@ STACKS: dict[str, Stack] = {
     "MLServer, batches": Stack(("python", "-m", "benchmarks.peers.v2"), _V2, packages="v2"),
     "serve, TensorFlow": Stack(("serve",), INVOCATIONS, {"BRAIN_TUMOR_ENGINE": "tensorflow"}),
     "serve, OpenVINO float32": Stack(("serve",), INVOCATIONS, {"BRAIN_TUMOR_PRECISION": "float32"}),
+    "serve, OpenVINO bfloat16": Stack(
+        ("serve",), INVOCATIONS, {"BRAIN_TUMOR_PRECISION": "bfloat16"}
+    ),
     "serve (default)": Stack(("serve",), INVOCATIONS),
 }
