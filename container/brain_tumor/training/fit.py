@@ -221,7 +221,7 @@ def _reason_to_end(
 ) -> str | None:
     if stop_asked():
         return "asked to stop"
-    if epoch.epoch - best.epoch >= schedule.patience:
+    if schedule.patience is not None and epoch.epoch - best.epoch >= schedule.patience:
         return f"no better validation accuracy for {schedule.patience} epochs"
     if progress.fraction() >= 1 and progress.step < progress.total_steps:
         return f"the {schedule.seconds:.0f} seconds for training are used up"

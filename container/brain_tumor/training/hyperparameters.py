@@ -85,8 +85,11 @@ class Hyperparameters(BaseModel):
         default=208, ge=32, le=512, description="Height and width of the network's input, pixels."
     )
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="Seed of all that is random.")
-    patience: int = Field(
-        default=15, ge=1, description="Epochs without a better validation accuracy before stopping."
+    patience: int | None = Field(
+        default=None,
+        ge=1,
+        description="Epochs without a better validation accuracy before stopping; default: never, "
+        "for much is learnt while the learning rate falls at the end.",
     )
     backbone: Backbone = Field(
         default="lite0",

@@ -38,8 +38,8 @@ class Schedule:
     epochs: int
     steps_per_epoch: int
     peak_rate: float
-    patience: int
-    """Epochs without a better validation accuracy before training stops."""
+    patience: int | None
+    """Epochs without a better validation accuracy before training stops; None: it does not."""
     seconds: float | None = None
     """Time for all epochs; None: no limit."""
     first_epoch: int = 1

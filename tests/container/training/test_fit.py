@@ -174,6 +174,14 @@ def test_training_ends_after_patience_epochs_without_a_better_accuracy() -> None
     assert len(fitted.epochs) == fitted.kept.epoch + 2 < 50
 
 
+def test_unless_patience_is_set_the_whole_schedule_runs() -> None:
+    run = Run(_parameters(epochs=20), val=(VAL[0], 1 - VAL[1]))
+    fitted = run()
+    # No epoch is better than the first: none of these scans is ever right.
+    assert {epoch.val_accuracy for epoch in fitted.epochs[1:]} == {0.0}
+    assert (len(fitted.epochs), fitted.ended) == (20, "all epochs done")
+
+
 @pytest.mark.parametrize("after", [1, 5, 7])
 def test_when_asked_to_stop_training_ends_after_the_current_step_with_figures(after: int) -> None:
     run = Run(_parameters(epochs=50), stop_asked=lambda run: run.steps >= after)
