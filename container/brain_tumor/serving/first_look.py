@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from brain_tumor.artifact import Scores, ScoresFn
 from brain_tumor.serving.agreement import FOREIGN_MARGIN, SURELY_CLEAR, log_odds
 
-_NEAR = 0.25
-"""How far from the threshold of `confident` log-odds must be; most clear scans are off by less
-than half of it (docs/serving.md)."""
+_NEAR = 0.1
+"""How far from the threshold of `confident` log-odds must be: twice what clear scans are off by in
+8 bits (the median). Many scans lie there, so more would cost much (docs/serving.md)."""
 
 
 def exact_where_doubtful(
