@@ -16,7 +16,7 @@ _NEAR = 0.1
 def exact_where_doubtful(
     fast: ScoresFn, exact: ScoresFn, thresholds: Mapping[str, float]
 ) -> ScoresFn:
-    """Score by `fast`, and by `exact` where an error of `fast` could change what is answered.
+    """Score by `fast`, and by `exact` where an error of `fast` may well change what is answered.
 
     That is: what is not surely clear, for an error of the logits moves a probability by p (1 - p)
     times as much, and `exact` looks at what is not clear twice; what may be foreign; what is near
