@@ -7,15 +7,13 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from gunicorn.app.wsgiapp import WSGIApplication
 
 from brain_tumor.artifact import MODEL_INFO_FILE, VERSION_FOLDER
 from brain_tumor.errors import SettingsError
 from brain_tumor.serving import serve
 from tests.classifiers import model_info
-from tests.jobs import Replaced
 from tests.scans import write_folder
-
-pytestmark = pytest.mark.usefixtures("no_exec")
 
 
 def test_with_a_model_the_process_becomes_gunicorn(
@@ -29,13 +27,12 @@ def test_with_a_model_the_process_becomes_gunicorn(
         },
     )
     monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
-    with pytest.raises(Replaced) as caught:
-        serve.main()
-    path, arguments = caught.value.args
-    assert path == sys.executable
-    assert arguments[:3] == [sys.executable, "-m", "gunicorn"]
-    assert importlib.util.find_spec(arguments[4].removeprefix("python:")) is not None
-    module, factory = arguments[5].removesuffix("()").split(":")
+    run: list[WSGIApplication] = []
+    monkeypatch.setattr(WSGIApplication, "run", lambda server: run.append(server))
+    serve.main()
+    (server,) = run
+    assert server.cfg.worker_class_str == "gthread"
+    module, factory = server.app_uri.removesuffix("()").split(":")
     assert callable(getattr(importlib.import_module(module), factory))
 
 
