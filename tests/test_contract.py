@@ -250,3 +250,21 @@ def test_requests_that_stall_keep_neither_ping_nor_sigterm_waiting(
         server.process.send_signal(signal.SIGTERM)
         # `docker stop` sends SIGKILL after 10 s.
         assert server.process.wait(timeout=10) == 0
+
+
+def test_every_line_of_a_json_log_is_an_object_and_a_request_is_found_by_its_inference_id(
+    trained: Path, scans: list[bytes], tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with Server.start(trained, free_port(), log, BRAIN_TUMOR_LOG_FORMAT="json") as server:
+        server.wait_until_ready()
+        given = {**JPEG, "X-Amzn-SageMaker-Inference-Id": "case-17"}
+        assert server.request("POST", "/invocations", scans[0], given).status == 200
+        reply = server.request("POST", "/invocations", scans[0][:99], JPEG)
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {"gunicorn.error", "brain_tumor.serving.app"} <= {event["logger"] for event in events}
+    answered = {event.get("request_id"): event for event in events if "status" in event}
+    assert answered["case-17"]["status"] == 200
+    assert answered["case-17"]["path"] == "/invocations"
+    assert answered[reply.headers["X-Request-Id"]]["status"] == 400
+    assert not any(event.get("path") == "/ping" for event in events)

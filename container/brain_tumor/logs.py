@@ -1,22 +1,77 @@
 """One logging set-up for training, serving and the command line."""
 
+import json
 import logging
+import logging.config
 import os
-import sys
 import time
+from contextvars import ContextVar
+from typing import Any, Literal
+
+LogFormat = Literal["text", "json"]
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""Of the request that this thread is answering; every event that is logged meanwhile has it."""
+
+_NOISY = ("matplotlib", "botocore", "PIL", "absl", "tensorflow")
+"""These log every font, AWS call and renamed tensor at INFO or DEBUG."""
 
 
-def configure_logging(level: int = logging.INFO) -> None:
-    """Send one plain line an event to stderr, with the time in UTC."""
-    handler = logging.StreamHandler(sys.stderr)
-    formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
-    formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level)
-    # TensorFlow's C++ part logs what its build can do at each start; it must be told before import.
+def configure_logging(level: int = logging.INFO, form: LogFormat = "text") -> None:
+    """Send one line an event to stderr, with the time in UTC."""
+    logging.config.dictConfig(log_config(level, form))
+    quiet_tensorflow()
+
+
+def quiet_tensorflow() -> None:
+    """Keep its C++ part from logging what its build can do; to be called before it is imported."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # These log every font, AWS call and renamed tensor at INFO or DEBUG.
-    for noisy in ("matplotlib", "botocore", "PIL", "absl", "tensorflow"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def log_config(level: int, form: LogFormat) -> dict[str, Any]:
+    """Return the set-up for `logging.config.dictConfig` and for gunicorn's `logconfig_dict`."""
+    handlers = {"stderr": {"class": "logging.StreamHandler", "formatter": form}}
+    # gunicorn gives its logger a handler of its own.
+    gunicorn = {"gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True}}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"text": {"()": _TextLines}, "json": {"()": _JsonLines}},
+        "handlers": handlers,
+        "root": {"level": level, "handlers": list(handlers)},
+        "loggers": {**{name: {"level": "WARNING"} for name in _NOISY}, **gunicorn},
+    }
+
+
+class _TextLines(logging.Formatter):
+    """For people: time, level, message."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+        self.converter = time.gmtime
+
+
+class _JsonLines(logging.Formatter):
+    """For CloudWatch and the like, which find fields in JSON by themselves.
+
+    An event's own fields are what its call gives as `extra={"fields": {...}}`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(datefmt="%Y-%m-%dT%H:%M:%S")
+        self.converter = time.gmtime
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write an event as one JSON object on one line."""
+        event = {
+            "time": f"{self.formatTime(record, self.datefmt)}.{int(record.msecs):03d}Z",
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if (answering := request_id.get()) is not None:
+            event["request_id"] = answering
+        event |= getattr(record, "fields", {})
+        if record.exc_info:
+            event["exception"] = self.formatException(record.exc_info)
+        return json.dumps(event, default=str)

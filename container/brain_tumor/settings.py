@@ -12,6 +12,7 @@ from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from brain_tumor.errors import SettingsError
+from brain_tumor.logs import LogFormat
 
 EngineName = Literal["auto", "openvino", "tensorflow"]
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
@@ -51,6 +52,10 @@ class Settings(BaseSettings):
         default=None,
         ge=1,
         description="Threads of one prediction; default: the cores that the container is allowed.",
+    )
+    log_format: LogFormat = Field(
+        default="text",
+        description="What `serve` logs: text for people, or json, an object a line.",
     )
     threads: int = Field(
         default=128, ge=2, le=1024, description="Requests that `serve` handles at the same time."

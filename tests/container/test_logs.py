@@ -1,5 +1,6 @@
 """logs: one plain line an event, on stderr."""
 
+import json
 import logging
 import os
 import re
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from brain_tumor.logs import configure_logging
+from brain_tumor.logs import configure_logging, request_id
 
 pytestmark = pytest.mark.usefixtures("restored_logging")
 
@@ -71,3 +72,28 @@ def test_tensorflow_is_told_to_be_quiet_unless_the_operator_says_otherwise(
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
     configure_logging()
     assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
+
+
+def test_as_json_an_event_is_an_object_with_its_fields_the_request_and_the_exception(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging(form="json")
+    token = request_id.set("abc-1")
+    try:
+        raise ValueError("line\nline")
+    except ValueError:
+        logging.getLogger("x").exception("%d failed", 1, extra={"fields": {"status": 500}})
+    finally:
+        request_id.reset(token)
+    line, rest = capsys.readouterr().err.split("\n", 1)
+    event = json.loads(line)
+    assert rest == ""
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", event.pop("time"))
+    assert "ValueError: line\nline" in event.pop("exception")
+    assert event == {
+        "level": "ERROR",
+        "logger": "x",
+        "message": "1 failed",
+        "request_id": "abc-1",
+        "status": 500,
+    }

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import secrets
 import threading
 import time
@@ -25,6 +26,7 @@ from brain_tumor.errors import (
     PayloadTooLargeError,
 )
 from brain_tumor.images import resize
+from brain_tumor.logs import request_id
 from brain_tumor.resources import allowed_cores
 from brain_tumor.serving import payloads
 from brain_tumor.serving.classifier import Classifier, load_classifier
@@ -36,6 +38,9 @@ log = logging.getLogger(__name__)
 # gunicorn ends the whole server, with this exit code, when a worker exits with it.
 _WORKER_BOOT_ERROR = 3
 _RETRY_AFTER_SECONDS = "5"
+# What the caller of InvokeEndpoint gives to find the request again.
+_INFERENCE_ID = "X-Amzn-SageMaker-Inference-Id"
+_PLAIN_ID = re.compile(r"[\x21-\x7e]{1,64}")
 
 
 class ModelHolder:
@@ -117,6 +122,7 @@ def create_app(settings: Settings | None = None, holder: ModelHolder | None = No
     _add_errors(app)
     app.before_request(_note_start)
     app.after_request(_log_request)
+    app.after_request(_name_request)
     app.after_request(partial(_count_request, holder.metrics))
     return app
 
@@ -245,9 +251,8 @@ def _add_errors(app: flask.Flask) -> None:
 
     @app.errorhandler(Exception)
     def unexpected(error: Exception) -> flask.Response:
-        identifier = secrets.token_hex(4)
-        log.error("Error %s", identifier, exc_info=error)
-        message = f"Our own fault; the log has its cause under the id {identifier}."
+        log.error("Error %s", request_id.get(), exc_info=error)
+        message = f"Our own fault; the log has its cause under the id {request_id.get()}."
         response = flask.jsonify({"error": {"code": "internal_error", "message": message}})
         response.status_code = 500
         return response
@@ -255,6 +260,13 @@ def _add_errors(app: flask.Flask) -> None:
 
 def _note_start() -> None:
     flask.g.start = time.monotonic()
+    given = flask.request.headers.get(_INFERENCE_ID, "")
+    request_id.set(given if _PLAIN_ID.fullmatch(given) else secrets.token_hex(8))
+
+
+def _name_request(response: flask.Response) -> flask.Response:
+    response.headers["X-Request-Id"] = request_id.get()
+    return response
 
 
 def _count_request(metrics: Metrics, response: flask.Response) -> flask.Response:
@@ -267,11 +279,9 @@ def _count_request(metrics: Metrics, response: flask.Response) -> flask.Response
 def _log_request(response: flask.Response) -> flask.Response:
     # The platform pings every few seconds, and so does Prometheus: that would bury everything else.
     if flask.request.path not in ("/ping", "/metrics"):
-        log.info(
-            "%s %s %d %.1f ms",
-            flask.request.method,
-            flask.request.path,
-            response.status_code,
-            1000 * (time.monotonic() - flask.g.start),
-        )
+        milliseconds = 1000 * (time.monotonic() - flask.g.start)
+        asked = flask.request.method, flask.request.path, response.status_code
+        fields = dict(zip(("method", "path", "status"), asked, strict=True))
+        fields |= {"milliseconds": round(milliseconds, 1)}
+        log.info("%s %s %d %.1f ms", *asked, milliseconds, extra={"fields": fields})
     return response

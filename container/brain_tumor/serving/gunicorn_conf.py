@@ -1,8 +1,9 @@
 """gunicorn's settings, each with its reason; `serve` starts gunicorn with this file."""
 
+import logging
 from typing import Any
 
-from brain_tumor.logs import configure_logging
+from brain_tumor.logs import log_config, quiet_tensorflow
 from brain_tumor.settings import load_settings
 
 _settings = load_settings()
@@ -29,11 +30,11 @@ control_socket_disable = True
 worker_tmp_dir = None
 # Our own log has the requests, without /ping.
 accesslog = None
-errorlog = "-"
-loglevel = "info"
+# gunicorn's own events and ours in one form; set here, the worker inherits it.
+logconfig_dict = log_config(logging.INFO, _settings.log_format)
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Set up logging in the worker, before the application is built."""
+    """Prepare the worker, before the application is built."""
     del server, worker
-    configure_logging()
+    quiet_tensorflow()

@@ -1,7 +1,7 @@
 """serving.serve and its gunicorn settings: what happens before the server takes over."""
 
 import importlib
-import logging
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -82,7 +82,18 @@ def test_gunicorn_refuses_to_start_with_a_bad_setting(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.usefixtures("restored_logging")
-def test_a_worker_logs_as_everything_else_does() -> None:
+def test_gunicorn_logs_in_the_form_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _gunicorn_conf().logconfig_dict["handlers"]["stderr"]["formatter"] == "text"
+    monkeypatch.setenv("BRAIN_TUMOR_LOG_FORMAT", "json")
+    assert _gunicorn_conf().logconfig_dict["handlers"]["stderr"]["formatter"] == "json"
+
+
+def test_a_worker_keeps_tensorflow_quiet_unless_the_operator_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
     _gunicorn_conf().post_fork(None, None)
-    assert logging.getLogger().level == logging.INFO
-    assert len(logging.getLogger().handlers) == 1
+    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
+    _gunicorn_conf().post_fork(None, None)
+    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "2"
