@@ -6,12 +6,14 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import flask
+from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_options_header
 
@@ -22,13 +24,12 @@ from brain_tumor.errors import (
     NotAcceptableError,
     NotReadyError,
     OverloadedError,
-    PayloadError,
-    PayloadTooLargeError,
 )
 from brain_tumor.images import resize
 from brain_tumor.logs import request_id
 from brain_tumor.resources import allowed_cores
-from brain_tumor.serving import payloads
+from brain_tumor.serving import bodies, payloads, replies
+from brain_tumor.serving.batcher import LARGEST_BATCH
 from brain_tumor.serving.classifier import Classifier, load_classifier
 from brain_tumor.serving.metrics import CONTENT_TYPE, Metrics
 from brain_tumor.settings import Settings, load_settings
@@ -71,8 +72,8 @@ class ModelHolder:
             raise NotReadyError("The model is still loading; ask again in a few seconds.")
         return self._classifier
 
-    def classify(self, items: Iterable[payloads.Item]) -> list[payloads.Entry]:
-        """Classify what could be read; what could not keeps its place.
+    def classify(self, items: Iterator[bodies.Item]) -> Iterator[list[replies.Entry]]:
+        """Classify what could be read, a batch at a time; what could not keeps its place.
 
         Each scan is scaled to the network's size before the next one is decoded.
 
@@ -81,14 +82,20 @@ class ModelHolder:
         """
         classifier = self.get()
         size = classifier.info.image_size
-        small = [i if isinstance(i, ImageError) else resize(i, size) for i in items]
+        while part := [
+            item if isinstance(item, ImageError) else resize(item, size)
+            for item in islice(items, LARGEST_BATCH)
+        ]:
+            yield self._classify(classifier, part)
+
+    def _classify(self, classifier: Classifier, items: list[bodies.Item]) -> list[replies.Entry]:
         try:
-            scans = [item for item in small if not isinstance(item, ImageError)]
+            scans = [item for item in items if not isinstance(item, ImageError)]
             predictions = iter(classifier.classify(scans))
         except BaseException:
             self._broken = True
             raise
-        return [item if isinstance(item, ImageError) else next(predictions) for item in small]
+        return [item if isinstance(item, ImageError) else next(predictions) for item in items]
 
     def check(self) -> None:
         """Make sure that predictions can be given; after one that failed, by a real one.
@@ -169,18 +176,38 @@ def _add_routes(app: flask.Flask, settings: Settings, holder: ModelHolder) -> No
 
     @app.post("/invocations")
     def invocations() -> flask.Response:
-        request = flask.request
-        media_type = _reply_type(request)
-        classifier = holder.get()
-        content_type = parse_options_header(request.headers.get("Content-Type"))[0].lower()
-        with _place(places):
-            body = _read_body(request, settings.max_body_mb)
-            items = payloads.read_items(
-                body, content_type, settings.max_pixels, settings.max_images
-            )
-            entries = holder.classify(items)
-        reply = payloads.write_reply(entries, media_type, len(classifier.info.class_names))
-        return flask.Response(reply, mimetype=media_type)
+        return _invoke(holder, settings, places)
+
+
+def _invoke(
+    holder: ModelHolder, settings: Settings, places: threading.BoundedSemaphore
+) -> flask.Response:
+    """Answer the request at hand with the model's predictions.
+
+    A reply of many scans that can be written part by part is sent so. Its place stays taken and
+    its body stays there until it is sent or the client is gone; once the first part is predicted
+    the status is settled, and whatever fails later breaks the connection off.
+    """
+    media_type = _reply_type(flask.request)
+    classifier = holder.get()
+    with ExitStack() as held:
+        held.enter_context(_place(places))
+        body = held.enter_context(_body(flask.request, settings.max_body_mb))
+        scans = payloads.read_body(body, settings.max_pixels, settings.max_images)
+        pieces = replies.write_reply(
+            holder.classify(scans.items), media_type, len(classifier.info.class_names)
+        )
+        first = next(pieces)
+        if scans.count <= LARGEST_BATCH or not replies.REPLY_TYPES[media_type].in_parts:
+            return flask.Response(first, mimetype=media_type)
+        response = flask.Response(_pieces(first, pieces), mimetype=media_type)
+        response.call_on_close(held.pop_all().close)
+        return response
+
+
+def _pieces(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest
 
 
 @contextmanager
@@ -193,35 +220,22 @@ def _place(places: threading.BoundedSemaphore) -> Iterator[None]:
         places.release()
 
 
-def _read_body(request: flask.Request, max_mb: float) -> bytes:
-    """Read at most the limit: a body that names its size is refused unread.
-
-    Werkzeug's own limit cuts a chunked body short without a word (3.1.9), so it is not used.
-    """
-    limit = int(max_mb * 1_000_000)
-    if (request.content_length or 0) <= limit:
-        try:
-            body: bytes = request.environ["wsgi.input"].read(limit + 1)
-        # gunicorn's own errors for broken chunks, and a connection that was cut.
-        except Exception as error:
-            raise PayloadError(f"The body cannot be read: {error!r}.") from error
-        if len(body) <= limit:
-            return body
-    raise PayloadTooLargeError(
-        f"The body is larger than {max_mb:g} MB, the limit set by BRAIN_TUMOR_MAX_BODY_MB. "
-        "Usual cause: raw numbers as JSON; send the image file itself."
-    )
+def _body(request: flask.Request, max_mb: float) -> AbstractContextManager[bodies.Body]:
+    media_type, parameters = parse_options_header(request.headers.get("Content-Type"))
+    source = request.environ["wsgi.input"]
+    return bodies.receive(source, request.content_length, max_mb, media_type.lower(), parameters)
 
 
 def _reply_type(request: flask.Request) -> str:
-    accepted = request.accept_mimetypes
-    if not accepted:
-        return payloads.JSON
-    best = accepted.best_match(payloads.REPLY_TYPES)
+    # Parameters such as charset change nothing of what is written.
+    accepted = MIMEAccept(
+        [(value.partition(";")[0].strip(), q) for value, q in request.accept_mimetypes]
+    )
+    best = accepted.best_match(replies.REPLY_TYPES) if accepted else payloads.JSON
     if best is None:
         raise NotAcceptableError(
             f"Accept {request.headers['Accept'][:200]!r} names nothing that can be given; wanted "
-            f"one of: {', '.join(payloads.REPLY_TYPES)}."
+            f"one of: {', '.join(replies.REPLY_TYPES)}."
         )
     return best
 
@@ -231,7 +245,7 @@ def _add_errors(app: flask.Flask) -> None:
     def ours(error: BrainTumorError) -> flask.Response:
         if error.status == 500:
             return unexpected(error)
-        response = flask.jsonify(payloads.error_body(error))
+        response = flask.jsonify(replies.error_body(error))
         response.status_code = error.status
         if error.status == 503:
             response.headers["Retry-After"] = _RETRY_AFTER_SECONDS

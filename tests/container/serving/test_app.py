@@ -304,7 +304,7 @@ def test_another_accept_is_a_406_that_names_what_can_be_given(
     client: FlaskClient, accept: str
 ) -> None:
     message = _error(_post(client, png(0), "image/png", Accept=accept), 406, "not_acceptable")
-    assert "application/json, application/jsonlines, text/csv" in message
+    assert "application/json, application/jsonlines, text/csv, application/x-npy" in message
 
 
 def test_an_accept_that_cannot_be_given_is_told_before_the_model_is_asked() -> None:

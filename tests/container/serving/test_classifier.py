@@ -19,8 +19,9 @@ from brain_tumor.errors import ArtifactError
 from brain_tumor.serving import classifier as module
 from brain_tumor.serving.classifier import Classifier, load_classifier
 from brain_tumor.serving.engine import Engine
-from brain_tumor.serving.payloads import JSON, NPY, Item, read_items
+from brain_tumor.serving.payloads import JSON, NPY, read_body
 from brain_tumor.settings import Settings
+from tests.bodies import body_of
 from tests.classifiers import CLASS_NAMES, Recorder, model_info, stand_in
 from tests.scans import encode, jpeg, noise, png, write_folder
 
@@ -128,7 +129,7 @@ def _npy(array: NDArray[np.uint8]) -> bytes:
 def _seen_by_the_network(body: bytes, content_type: str, size: int) -> NDArray[np.uint8]:
     """Give the pixels that a predict function gets for the only scan of a request."""
     classifier, recorder = stand_in(image_size=size)
-    items: list[Item] = list(read_items(body, content_type, images.MAX_PIXELS, 100))
+    items = read_body(body_of(body, content_type), images.MAX_PIXELS, 100).items
     classifier.classify([item for item in items if isinstance(item, np.ndarray)])
     (batch,) = recorder.batches
     assert len(batch) == 1
