@@ -17,7 +17,11 @@ def test_every_hyperparameter_stands_in_the_training_page_with_its_default_and_m
 
 def test_every_setting_stands_in_the_serving_page_with_its_default() -> None:
     page = (ROOT / "docs/serving.md").read_text()
-    aliases = {"base_dir": "SAGEMAKER_BASE_DIR", "port": "SAGEMAKER_BIND_TO_PORT"}
+    aliases = {
+        "base_dir": "SAGEMAKER_BASE_DIR",
+        "port": "SAGEMAKER_BIND_TO_PORT",
+        "batch": "SAGEMAKER_BATCH",
+    }
     for name, field in Settings.model_fields.items():
         variable = aliases.get(name, f"BRAIN_TUMOR_{name.upper()}")
         row = next((line for line in page.splitlines() if line.startswith(f"| `{variable}`")), "")

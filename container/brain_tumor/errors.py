@@ -69,8 +69,15 @@ class NotAcceptableError(BrainTumorError):
     code = "not_acceptable"
 
 
+class SessionError(BrainTumorError):
+    """A request that opens a stateful session."""
+
+    status = 400
+    code = "no_sessions"
+
+
 class OverloadedError(BrainTumorError):
-    """More requests at once than there are threads for."""
+    """More requests at once than there are threads, or room on disk, for."""
 
     status = 503
     code = "overloaded"

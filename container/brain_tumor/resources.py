@@ -1,14 +1,16 @@
-"""The cores that this container is allowed, which may be fewer than the host has, and their kind.
+"""The cores and memory that this container is allowed, which may be less than the host has.
 
-Docker and Kubernetes limit by cgroups: the kernel's documentation, "Control Group v2" (cpu.max),
-and "CFS Bandwidth Control" for version 1.
+Docker and Kubernetes limit by cgroups: the kernel's documentation, "Control Group v2" (cpu.max,
+memory.max), "CFS Bandwidth Control" and "Memory Resource Controller" for version 1.
 """
 
 import math
 import os
+import resource
 from pathlib import Path
 
 _CGROUP, _CPUINFO = Path("/sys/fs/cgroup"), Path("/proc/cpuinfo")
+_STATM = Path("/proc/self/statm")
 
 
 def allowed_cores(cgroup: Path = _CGROUP) -> int:
@@ -16,6 +18,23 @@ def allowed_cores(cgroup: Path = _CGROUP) -> int:
     pinned = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     cores, quota = pinned or 1, _quota(cgroup)
     return cores if quota is None else max(1, min(cores, math.ceil(quota)))
+
+
+def allowed_memory(cgroup: Path = _CGROUP) -> int:
+    """Return how many bytes of memory may be used: the limit, at most what the machine has."""
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    # "max" is no limit; version 1 writes a number near 2^63 for none.
+    limit = _read(cgroup / "memory.max") or _read(cgroup / "memory" / "memory.limit_in_bytes")
+    return min([machine, *(int(part) for part in limit if part.isdigit())])
+
+
+def resident_memory() -> int:
+    """Return how many bytes of memory this process holds (RSS)."""
+    statm = _read(_STATM)
+    if statm:
+        return int(statm[1]) * os.sysconf("SC_PAGE_SIZE")
+    # Not Linux. The peak is the nearest that is known; macOS counts it in bytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def has_vnni(cpuinfo: Path = _CPUINFO) -> bool:

@@ -74,6 +74,12 @@ class Settings(BaseSettings):
         description="Images above this many million pixels are refused.",
     )
 
+    batch: bool = Field(
+        default=False,
+        validation_alias="SAGEMAKER_BATCH",
+        description="Set by Batch Transform: a bad line of JSON Lines never costs the whole file.",
+    )
+
     @property
     def model_dir(self) -> Path:
         """The folder that holds the model artifact."""

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from brain_tumor.resources import allowed_cores, has_vnni
+from brain_tumor import resources
+from brain_tumor.resources import allowed_cores, allowed_memory, has_vnni, resident_memory
 from tests.scans import write_folder
 
 
@@ -70,3 +71,23 @@ def test_vnni_is_read_off_the_flags_of_the_processor(flags: str, has: bool, tmp_
 
 def test_where_nothing_tells_the_flags_there_is_no_vnni(tmp_path: Path) -> None:
     assert not has_vnni(tmp_path / "cpuinfo")
+
+
+@pytest.mark.parametrize("file", ["memory.max", "memory/memory.limit_in_bytes"])
+def test_a_memory_limit_of_either_version_counts(file: str, tmp_path: Path) -> None:
+    assert allowed_memory(write_folder(tmp_path, {file: b"1000000"})) == 1_000_000
+
+
+@pytest.mark.parametrize("limit", ["max", "", "9223372036854771712"])
+def test_without_a_memory_limit_the_hosts_memory_counts(limit: str, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path, {"memory.max": limit.encode()})
+    host = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert allowed_memory(folder) == host
+
+
+def test_memory_in_use_is_counted_in_bytes_also_where_there_is_no_proc(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert resident_memory() > 10_000_000
+    monkeypatch.setattr(resources, "_STATM", tmp_path / "none")
+    assert resident_memory() > 10_000

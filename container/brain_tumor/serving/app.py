@@ -6,8 +6,8 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -24,11 +24,12 @@ from brain_tumor.errors import (
     NotAcceptableError,
     NotReadyError,
     OverloadedError,
+    SessionError,
 )
 from brain_tumor.images import resize
 from brain_tumor.logs import request_id
-from brain_tumor.resources import allowed_cores
-from brain_tumor.serving import bodies, payloads, replies
+from brain_tumor.resources import allowed_cores, allowed_memory, resident_memory
+from brain_tumor.serving import bodies, payloads, replies, transforms
 from brain_tumor.serving.batcher import LARGEST_BATCH
 from brain_tumor.serving.classifier import Classifier, load_classifier
 from brain_tumor.serving.metrics import CONTENT_TYPE, Metrics
@@ -161,39 +162,38 @@ def _add_routes(app: flask.Flask, settings: Settings, holder: ModelHolder) -> No
         return flask.Response(holder.metrics.text(), content_type=CONTENT_TYPE)
 
     @app.get("/execution-parameters")
-    def execution_parameters() -> dict[str, Any]:
-        concurrent = settings.cores or allowed_cores()
-        # The platform refuses a product above 100.
-        megabytes = max(1, min(6, 100 // concurrent))
-        return {
-            "MaxConcurrentTransforms": min(concurrent, 100),
-            "BatchStrategy": "MultiRecord",
-            "MaxPayloadInMB": megabytes,
-        }
+    def execution_parameters() -> dict[str, str | int]:
+        return transforms.execution_parameters(
+            settings, settings.cores or allowed_cores(), allowed_memory(), resident_memory()
+        )
 
     # One thread stays free, so that /ping never waits behind requests, however slow they come in.
     places = threading.BoundedSemaphore(settings.threads - 1)
 
     @app.post("/invocations")
     def invocations() -> flask.Response:
-        return _invoke(holder, settings, places)
+        return _invoke(nullcontext(holder), settings, places)
 
 
 def _invoke(
-    holder: ModelHolder, settings: Settings, places: threading.BoundedSemaphore
+    model: AbstractContextManager[ModelHolder],
+    settings: Settings,
+    places: threading.BoundedSemaphore,
 ) -> flask.Response:
-    """Answer the request at hand with the model's predictions.
+    """Answer the request at hand with a model's predictions.
 
-    A reply of many scans that can be written part by part is sent so. Its place stays taken and
-    its body stays there until it is sent or the client is gone; once the first part is predicted
-    the status is settled, and whatever fails later breaks the connection off.
+    A reply of many scans that can be written part by part is sent so. Its place stays taken, and
+    its model and its body stay there, until it is sent or the client is gone; once the first part
+    is predicted the status is settled, and whatever fails later breaks the connection off.
     """
+    _refuse_sessions(flask.request)
     media_type = _reply_type(flask.request)
-    classifier = holder.get()
     with ExitStack() as held:
+        holder = held.enter_context(model)
+        classifier = holder.get()
         held.enter_context(_place(places))
         body = held.enter_context(_body(flask.request, settings.max_body_mb))
-        scans = payloads.read_body(body, settings.max_pixels, settings.max_images)
+        scans = payloads.read_body(body, settings.max_pixels, settings.max_images, settings.batch)
         pieces = replies.write_reply(
             holder.classify(scans.items), media_type, len(classifier.info.class_names)
         )
@@ -207,7 +207,11 @@ def _invoke(
 
 def _pieces(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield first
-    yield from rest
+    try:
+        yield from rest
+    except Exception:
+        log.exception("Error %s after the reply was begun", request_id.get())
+        raise
 
 
 @contextmanager
@@ -218,6 +222,14 @@ def _place(places: threading.BoundedSemaphore) -> Iterator[None]:
         yield
     finally:
         places.release()
+
+
+def _refuse_sessions(request: flask.Request) -> None:
+    if request.headers.get("X-Amzn-SageMaker-Session-Id") == "NEW_SESSION":
+        raise SessionError(
+            "This endpoint keeps no sessions: each request is answered by itself. Leave SessionId "
+            "out of invoke_endpoint."
+        )
 
 
 def _body(request: flask.Request, max_mb: float) -> AbstractContextManager[bodies.Body]:
@@ -286,16 +298,34 @@ def _name_request(response: flask.Response) -> flask.Response:
 def _count_request(metrics: Metrics, response: flask.Response) -> flask.Response:
     # Of what does not exist, not each name that someone tries.
     route = flask.request.url_rule.rule if flask.request.url_rule else "none"
-    metrics.answered(route, response.status_code, time.monotonic() - flask.g.start)
-    return response
+    start = flask.g.start
+
+    def count() -> None:
+        metrics.answered(route, response.status_code, time.monotonic() - start)
+
+    return _once_sent(response, count)
 
 
 def _log_request(response: flask.Response) -> flask.Response:
-    # The platform pings every few seconds, and so does Prometheus: that would bury everything else.
-    if flask.request.path not in ("/ping", "/metrics"):
-        milliseconds = 1000 * (time.monotonic() - flask.g.start)
-        asked = flask.request.method, flask.request.path, response.status_code
+    asked = flask.request.method, flask.request.path, response.status_code
+    start = flask.g.start
+
+    def write() -> None:
+        milliseconds = 1000 * (time.monotonic() - start)
         fields = dict(zip(("method", "path", "status"), asked, strict=True))
         fields |= {"milliseconds": round(milliseconds, 1)}
         log.info("%s %s %d %.1f ms", *asked, milliseconds, extra={"fields": fields})
+
+    # The platform pings every few seconds, and so does Prometheus: that would bury everything else.
+    if flask.request.path in ("/ping", "/metrics"):
+        return response
+    return _once_sent(response, write)
+
+
+def _once_sent(response: flask.Response, action: Callable[[], None]) -> flask.Response:
+    """Act now, or, where predicting goes on while the reply is sent, at the end of that."""
+    if response.is_streamed:
+        response.call_on_close(action)
+    else:
+        action()
     return response

@@ -10,12 +10,14 @@ from brain_tumor.errors import (
     UnsupportedMediaTypeError,
 )
 from brain_tumor.serving.bodies import Body, Scans
+from brain_tumor.serving.forms import read_form
 from brain_tumor.serving.instances import read_document, read_lines
 from brain_tumor.serving.numbers import NPY_MAGIC, read_npy
 
 JSON = "application/json"
 JSON_LINES = "application/jsonlines"
 NPY = "application/x-npy"
+FORM = "multipart/form-data"
 IMAGE_TYPES = (
     "image/jpeg",
     "image/png",
@@ -102,6 +104,7 @@ _READERS: dict[str, Reader] = {
     JSON: read_document,
     JSON_LINES: read_lines,
     NPY: read_npy,
+    FORM: read_form,
     **dict.fromkeys(("application/octet-stream", ""), _read_by_first_bytes),
 }
 """A new type is one line here."""

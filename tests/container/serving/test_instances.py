@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from brain_tumor.errors import ImageError, ImageTooLargeError, PayloadError
-from brain_tumor.serving.payloads import JSON, read_body
-from tests.bodies import MAX_IMAGES, b64, body_of, instances, pixels_of, read
+from brain_tumor.serving import instances as instances_module
+from brain_tumor.serving.payloads import JSON, JSON_LINES, read_body
+from tests.bodies import MAX_IMAGES, MAX_PIXELS, b64, body_of, instances, pixels_of, read
 from tests.scans import noise, png
 
 GREY = noise(0)
@@ -119,3 +120,79 @@ def test_long_text_among_numbers_takes_no_memory_of_its_length_for_each() -> Non
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
     finally:
         tracemalloc.stop()
+
+
+# --- TensorFlow Serving's other forms ---
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"inputs": [b64(png(0)), b64(png(1))]},
+        {"inputs": {"image_bytes": [b64(png(0)), b64(png(1))]}},
+        {"inputs": [noise(0).tolist(), noise(1).tolist()]},
+        {"inputs": {"images": np.stack([noise(0), noise(1)])[..., np.newaxis].tolist()}},
+        {"instances": [{"images": noise(0).tolist()}, {"image_bytes": b64(png(1))}]},
+        {"signature_name": "serving_bytes", "inputs": [b64(png(0)), b64(png(1))]},
+        {"signature_name": "serving_default", "instances": [noise(0).tolist(), noise(1).tolist()]},
+    ],
+)
+def test_columns_rows_and_named_inputs_are_the_same_scans(document: dict[str, Any]) -> None:
+    decoded = pixels_of(read(json.dumps(document).encode(), JSON))
+    np.testing.assert_array_equal(decoded, [noise(0), noise(1)])
+
+
+@pytest.mark.parametrize("name", ["serving_scores", "", "x" * 5000, None, 3, ["serving_default"]])
+def test_another_signature_is_a_400_that_names_those_there_are(name: Any) -> None:
+    document = {"signature_name": name, "instances": [b64(png(0))]}
+    with pytest.raises(PayloadError, match=r"serving_default with numbers, serving_bytes with"):
+        read(json.dumps(document).encode(), JSON)
+
+
+def test_rows_and_columns_in_one_request_are_a_400() -> None:
+    document = {"instances": [b64(png(0))], "inputs": [b64(png(0))]}
+    with pytest.raises(PayloadError, match="both"):
+        read(json.dumps(document).encode(), JSON)
+
+
+# --- JSON Lines ---
+
+
+def _lines(*values: Any) -> bytes:
+    return b"".join(json.dumps(value).encode() + b"\n" for value in values)
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_each_line_is_an_instance_whether_or_not_the_last_one_ends(end: bytes) -> None:
+    body = _lines(b64(png(0)), noise(1).tolist(), {"image_bytes": b64(png(2))}).rstrip() + end
+    for number, pixels in enumerate(pixels_of(read(body, JSON_LINES))):
+        np.testing.assert_array_equal(pixels, noise(number))
+
+
+def test_a_bad_line_is_an_error_in_its_place_and_an_empty_one_too() -> None:
+    body = _lines(b64(png(0))) + b"no json\n\n" + _lines(3, b64(b"<html>"), b64(png(1)))
+    items = read(body, JSON_LINES)
+    for item, cause in zip(items[1:5], ("no JSON", "no JSON", "neither", "no image"), strict=True):
+        with pytest.raises(ImageError, match=cause):
+            raise item if isinstance(item, ImageError) else AssertionError
+    np.testing.assert_array_equal(pixels_of([items[0], items[5]]), [noise(0), noise(1)])
+
+
+def test_a_line_too_long_for_memory_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    short = _lines(b64(png(1, 16)))
+    monkeypatch.setattr(instances_module, "WHOLE_BYTES", len(short))
+    monkeypatch.setattr(instances_module, "_STEP", 100)
+    for end in (b"\n", b""):
+        first, second, *rest = read(
+            short + _lines(b64(png(0))) + (short if end else b""), JSON_LINES
+        )
+        assert isinstance(second, ImageError)
+        assert "longer than" in str(second)
+        assert len(pixels_of([first, *rest])) == 1 + len(end)
+
+
+def test_lines_are_read_one_at_a_time() -> None:
+    body = body_of(_lines(*[b64(png(0))] * 50), JSON_LINES)
+    scans = read_body(body, MAX_PIXELS, MAX_IMAGES)
+    next(scans.items)
+    assert body.stream.tell() < body.size / 10

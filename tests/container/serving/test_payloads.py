@@ -86,7 +86,9 @@ _prefixes = st.sampled_from(
 )
 
 
-@given(_prefixes, st.binary(max_size=200), st.sampled_from(["", JSON, NPY, "image/png"]))
+@given(
+    _prefixes, st.binary(max_size=200), st.sampled_from(["", JSON, JSON_LINES, NPY, "image/png"])
+)
 @no_deadline
 def test_whatever_the_body_the_answer_is_scans_or_a_4xx(
     prefix: bytes, rest: bytes, content_type: str
@@ -122,3 +124,21 @@ def test_scans_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> Non
     body = body_of(instances(*(b64(png(n)) for n in range(3))), JSON)
     next(read_body(body, MAX_PIXELS, MAX_IMAGES).items)
     assert len(decoded) == 1
+
+
+# --- Batch Transform ---
+
+
+@pytest.mark.parametrize("line", [b"no json\n", b"\n", b'{"b64": ""}', b"[[300]]\n", b"\xff\n"])
+def test_the_only_line_of_batch_transform_is_a_placeholder_and_elsewhere_a_400(line: bytes) -> None:
+    (item,) = read(line, JSON_LINES, batch=True)
+    assert isinstance(item, ImageError)
+    with pytest.raises(ImageError):
+        read(line, JSON_LINES)
+
+
+@pytest.mark.parametrize(("body", "content_type"), [(b"no", "image/png"), (b"{}", JSON), (b"", "")])
+def test_what_is_no_line_is_a_400_in_batch_transform_too(body: bytes, content_type: str) -> None:
+    with pytest.raises(BrainTumorError) as caught:
+        read(body, content_type, batch=True)
+    assert caught.value.status == 400

@@ -1,0 +1,42 @@
+"""What Batch Transform is told of this machine: how much to send at once."""
+
+from brain_tumor.settings import Settings
+
+_MB = 1_000_000
+# AWS's limit of the product of both figures.
+_LARGEST_PRODUCT = 100
+# What the platform sends when nobody says anything.
+_DEFAULT_MB = 6
+# Numbers as JSON take up to this many times the bytes of their text: a reference of 8 bytes and an
+# object of 24 for "0.5," (docs/serving.md has the measurement).
+_MEMORY_OF_JSON = 10
+# A decoded pixel: in colour with transparency, its copy in grey, and what conversion needs.
+_BYTES_A_PIXEL = 10
+
+
+def execution_parameters(
+    settings: Settings, cores: int, memory: int, resident: int
+) -> dict[str, str | int]:
+    """Return the reply to GET /execution-parameters.
+
+    As many requests at once as there are cores, and as large as AWS allows beside that many; fewer
+    and smaller where memory would not hold that many of the worst: each the largest JSON document,
+    with one of the largest images being decoded.
+
+    Args:
+        settings: the limits of bodies and images.
+        cores: those that the container may use.
+        memory: bytes that the container may use.
+        resident: bytes that are in use now, by the model and its engine above all.
+    """
+    image = settings.max_pixels * _BYTES_A_PIXEL
+    smallest = image + _DEFAULT_MB * _MB * _MEMORY_OF_JSON
+    free = memory - resident
+    concurrent = max(1, min(cores, _LARGEST_PRODUCT, free // smallest))
+    megabytes = (free // concurrent - image) // (_MB * _MEMORY_OF_JSON)
+    megabytes = min(megabytes, _LARGEST_PRODUCT // concurrent, int(settings.max_body_mb))
+    return {
+        "MaxConcurrentTransforms": concurrent,
+        "BatchStrategy": "MultiRecord",
+        "MaxPayloadInMB": max(1, megabytes),
+    }
