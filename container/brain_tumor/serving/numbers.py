@@ -31,7 +31,8 @@ def from_lists(instance: list[Any], max_pixels: int) -> Pixels:
     # As objects first: told to make text or ragged lists one array, numpy takes the memory of
     # the longest text for each element.
     elements = np.array(instance, dtype=object)
-    if set(map(type, elements.flat)) <= {int, float, bool}:
+    # numpy walks through no more than 32 axes.
+    if elements.ndim <= 32 and set(map(type, elements.flat)) <= {int, float, bool}:
         with suppress(OverflowError):
             return images.from_numbers(elements.astype(np.float64), max_pixels)
     raise ImageError(
@@ -83,9 +84,13 @@ def _header(stream: io.BufferedIOBase | Any) -> tuple[tuple[int, ...], bool, Any
             (2, 0): npy_format.read_array_header_2_0,
         }[version]
         shape, fortran_order, dtype = read(head)
-    # The header is Python source, and numpy's reader of it raises nearly anything.
+    # The header is Python source, and numpy's reader of it raises nearly anything, with addresses
+    # of its objects in it.
     except Exception as error:
-        raise PayloadError(f"The body is no npy file of version 1 or 2: {error}.") from error
+        raise PayloadError(
+            "The body is no npy file of version 1 or 2, or its header is damaged. Usual cause: "
+            "another kind of file; write it with numpy.save."
+        ) from error
     return shape, fortran_order, dtype, head.tell()
 
 

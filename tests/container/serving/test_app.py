@@ -531,3 +531,92 @@ def test_more_requests_than_places_are_told_to_come_back_while_ping_answers() ->
     thread.join(30)
     assert first == [200]
     assert _post(client, jpeg(0), "image/jpeg").status_code == 200
+
+
+# --- Replies that are sent while predicting goes on ---
+
+LINES = {"Content-Type": "application/jsonlines", "Accept": "application/jsonlines"}
+FORTY = b"[[0, 255], [100, 50]]\n" * 40
+
+
+def _predicting(predict: Predict) -> Classifier:
+    return Classifier(without_foreign(predict), stand_in()[0].info)
+
+
+def _stream(client: FlaskClient) -> TestResponse:
+    return client.post("/invocations", data=FORTY, headers=LINES, buffered=False)
+
+
+def test_the_first_lines_are_sent_before_the_next_ones_are_predicted() -> None:
+    classifier, recorder = stand_in()
+    response = _stream(_client(classifier))
+    parts = iter(response.iter_encoded())
+    assert next(parts).count(b"\n") == 16
+    assert len(recorder.batches) == 1
+    assert [part.count(b"\n") for part in parts] == [16, 8]
+    assert len(recorder.batches) == 3
+    response.close()
+
+
+def test_a_stream_holds_its_place_until_it_is_closed_whether_or_not_it_was_read() -> None:
+    classifier, recorder = stand_in()
+    client = _client(classifier, threads=2)
+    other = client.application.test_client()
+    for read in (0, 1, 3):
+        response = _stream(client)
+        parts = iter(response.iter_encoded())
+        for _ in range(read):
+            next(parts)
+        refused = _post(other, png(0), "image/png")
+        assert refused.json["error"]["code"] == "overloaded"
+        response.close()
+        assert _post(other, png(0), "image/png").status_code == 200
+    # Of the forty, only what was asked for was predicted: 16 each time, then all of them.
+    assert len(recorder.pixels) < 16 + 32 + 40 + 3 + 1
+
+
+def test_what_fails_before_the_first_line_still_has_its_status_and_frees_its_place() -> None:
+    def fail(_: NDArray[np.uint8]) -> NDArray[np.float32]:
+        raise RuntimeError("out of memory")
+
+    client = _client(_predicting(fail), threads=2)
+    for _ in range(2):
+        _error(_stream(client), 500, "internal_error")
+
+
+def test_what_fails_later_breaks_the_reply_off_and_is_logged_with_its_id(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    recorder = Recorder()
+
+    def fail_later(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if recorder.batches:
+            raise RuntimeError("out of memory")
+        return recorder(pixels)
+
+    client = _client(_predicting(fail_later), threads=2)
+    response = _stream(client)
+    assert response.status_code == 200
+    with pytest.raises(RuntimeError, match="out of memory"):
+        list(response.iter_encoded())
+    response.close()
+    assert any(response.headers["X-Request-Id"] in message for message in caplog.messages)
+    assert _error(client.get("/ping"), 503, "not_ready")
+
+
+def test_a_stream_is_logged_and_counted_once_at_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    client = _client(stand_in()[0])
+    caplog.set_level(logging.INFO)
+    response = _stream(client)
+    assert caplog.messages == []
+    response.close()
+    assert [message.split(" 200 ")[0] for message in caplog.messages] == ["POST /invocations"]
+    assert _metrics(client)["brain_tumor_request_seconds_count['/invocations', '200']"] == 1
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/x-npy"])
+def test_replies_that_are_one_document_are_sent_whole_with_their_length(accept: str) -> None:
+    response = _client(stand_in()[0]).post(
+        "/invocations", data=FORTY, headers=LINES | {"Accept": accept}
+    )
+    assert response.content_length == len(response.data)

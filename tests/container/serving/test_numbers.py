@@ -13,8 +13,9 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from brain_tumor.errors import ImageError, PayloadError
+from brain_tumor.serving.numbers import read_npy
 from brain_tumor.serving.payloads import NPY
-from tests.bodies import npy, pixels_of, read
+from tests.bodies import body_of, npy, pixels_of, read
 from tests.scans import jpeg, noise
 
 GREY = noise(0)
@@ -174,3 +175,19 @@ def test_npy_of_version_2_isread() -> None:
     header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {GREY.shape}}}"
     body = _npy_header(header, GREY.tobytes(), (2, 0))
     np.testing.assert_array_equal(pixels_of(read(body, NPY))[0], GREY)
+
+
+def test_scans_of_an_npy_file_are_read_one_at_a_time() -> None:
+    body = body_of(npy(np.stack([GREY] * 50)), NPY)
+    scans = read_npy(body, GREY.size)
+    next(scans.items)
+    assert body.stream.tell() < body.size / 10
+
+
+@pytest.mark.parametrize("shape", [(3, 64, 96), (3, 64, 96, 3), (64, 96, 3)])
+def test_several_scans_in_fortran_order_are_told_apart(shape: tuple[int, ...]) -> None:
+    scans = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    fortran, c_order = (
+        pixels_of(read(npy(order), NPY)) for order in (np.asfortranarray(scans), scans)
+    )
+    np.testing.assert_array_equal(fortran, c_order)
