@@ -2,7 +2,7 @@
 # Send one file to a local endpoint and print the answer.
 #
 # Usage: local_test/predict.sh PAYLOAD [CONTENT_TYPE]
-#   PAYLOAD        an image (jpg, png, ...), or a .json or .npy body
+#   PAYLOAD        an image (jpg, png, ...), or a .json, .jsonl or .npy body
 #   CONTENT_TYPE   default: by the file's ending; an unknown one is left to the server to recognise
 #   PORT           environment variable: the port of the endpoint (default: 8080)
 set -euo pipefail
@@ -21,6 +21,7 @@ case $payload in
   *.jpg | *.jpeg) type=image/jpeg ;;
   *.png) type=image/png ;;
   *.json) type=application/json ;;
+  *.jsonl) type=application/jsonlines ;;
   *.npy) type=application/x-npy ;;
   *) type=application/x-image ;;
 esac

@@ -15,7 +15,7 @@ from typing import Any
 import flask
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import HTTPException
-from werkzeug.http import parse_options_header
+from werkzeug.http import parse_accept_header, parse_options_header
 
 import brain_tumor
 from brain_tumor.errors import (
@@ -239,14 +239,17 @@ def _body(request: flask.Request, max_mb: float) -> AbstractContextManager[bodie
 
 
 def _reply_type(request: flask.Request) -> str:
+    # InvokeEndpointWithResponseStream sends Accept under the other name; whether the platform
+    # changes it back is not documented.
+    asked = request.headers.get("X-Amzn-SageMaker-Accept") or request.headers.get("Accept", "")
     # Parameters such as charset change nothing of what is written.
     accepted = MIMEAccept(
-        [(value.partition(";")[0].strip(), q) for value, q in request.accept_mimetypes]
+        [(kind.partition(";")[0].strip(), q) for kind, q in parse_accept_header(asked, MIMEAccept)]
     )
     best = accepted.best_match(replies.REPLY_TYPES) if accepted else payloads.JSON
     if best is None:
         raise NotAcceptableError(
-            f"Accept {request.headers['Accept'][:200]!r} names nothing that can be given; wanted "
+            f"Accept {asked[:200]!r} names nothing that can be given; wanted "
             f"one of: {', '.join(replies.REPLY_TYPES)}."
         )
     return best

@@ -9,7 +9,7 @@ _LARGEST_PRODUCT = 100
 _DEFAULT_MB = 6
 # Numbers as JSON take up to this many times the bytes of their text: a reference of 8 bytes and an
 # object of 24 for "0.5," (docs/serving.md has the measurement).
-_MEMORY_OF_JSON = 10
+_MEMORY_OF_JSON = 12
 # A decoded pixel: in colour with transparency, its copy in grey, and what conversion needs.
 _BYTES_A_PIXEL = 10
 

@@ -288,6 +288,11 @@ def test_csv_has_one_line_an_image_in_the_order_of_class_names(
         assert row == pytest.approx(_probabilities(png(seed)), abs=1e-6)
 
 
+def test_the_name_that_streaming_requests_give_accept_is_read_too(client: FlaskClient) -> None:
+    streamed = {"X-Amzn-SageMaker-Accept": "text/csv"}
+    assert _post(client, png(0), "image/png", Accept="*/*", **streamed).mimetype == "text/csv"
+
+
 def test_json_lines_have_one_entry_a_line(client: FlaskClient) -> None:
     body = _instances(png(0), b"bad", png(1))
     response = _post(client, body, "application/json", Accept="application/jsonlines")
