@@ -85,7 +85,7 @@ def _npy(entries: Sequence[Entry], classes: int) -> bytes:
 REPLY_TYPES: dict[str, ReplyType] = {
     JSON: ReplyType(_json),
     JSON_LINES: ReplyType(_json_lines, in_parts=True),
-    CSV: ReplyType(_csv, in_parts=True),
+    CSV: ReplyType(_csv),
     NPY: ReplyType(_npy),
 }
 """The first is the default; a new type is one line here."""

@@ -10,6 +10,9 @@ _DEFAULT_MB = 6
 # Numbers as JSON take up to this many times the bytes of their text: a reference of 8 bytes and an
 # object of 24 for "0.5," (docs/serving.md has the measurement).
 _MEMORY_OF_JSON = 12
+# A short line of JSON Lines: a JPEG of 4 KB in base64. MultiRecord fills requests with as many lines
+# as there is room for, and more than `max_images` would be refused.
+_SHORT_LINE = 5_500
 # A decoded pixel: in colour with transparency, its copy in grey, and what conversion needs.
 _BYTES_A_PIXEL = 10
 
@@ -34,7 +37,12 @@ def execution_parameters(
     free = memory - resident
     concurrent = max(1, min(cores, _LARGEST_PRODUCT, free // smallest))
     megabytes = (free // concurrent - image) // (_MB * _MEMORY_OF_JSON)
-    megabytes = min(megabytes, _LARGEST_PRODUCT // concurrent, int(settings.max_body_mb))
+    megabytes = min(
+        megabytes,
+        _LARGEST_PRODUCT // concurrent,
+        int(settings.max_body_mb),
+        settings.max_images * _SHORT_LINE // _MB,
+    )
     return {
         "MaxConcurrentTransforms": concurrent,
         "BatchStrategy": "MultiRecord",

@@ -619,7 +619,7 @@ def test_a_stream_is_logged_and_counted_once_at_its_end(caplog: pytest.LogCaptur
     assert _metrics(client)["brain_tumor_request_seconds_count['/invocations', '200']"] == 1
 
 
-@pytest.mark.parametrize("accept", ["application/json", "application/x-npy"])
+@pytest.mark.parametrize("accept", ["application/json", "text/csv", "application/x-npy"])
 def test_replies_that_are_one_document_are_sent_whole_with_their_length(accept: str) -> None:
     response = _client(stand_in()[0]).post(
         "/invocations", data=FORTY, headers=LINES | {"Accept": accept}

@@ -82,8 +82,8 @@ def test_npy_has_the_probabilities_as_float32_and_nan_for_what_could_not_be_read
     assert np.isnan(table[1]).all()
 
 
-@pytest.mark.parametrize(("media_type", "pieces"), [(JSON, 1), (JSON_LINES, 3), (CSV, 3), (NPY, 1)])
-def test_lines_are_written_as_entries_come_and_other_types_once_all_are_there(
+@pytest.mark.parametrize(("media_type", "pieces"), [(JSON, 1), (JSON_LINES, 3), (CSV, 1), (NPY, 1)])
+def test_json_lines_are_written_as_entries_come_and_other_types_once_all_are_there(
     media_type: str, pieces: int
 ) -> None:
     parts = [[entry] for entry in MIXED]

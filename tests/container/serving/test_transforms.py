@@ -45,3 +45,8 @@ def test_smaller_images_leave_room_for_more_requests() -> None:
 
 def test_no_more_is_asked_for_than_is_read() -> None:
     assert _told(1, 64 * GB, max_body_mb=20) == (1, 20)
+
+
+def test_requests_hold_no_more_short_lines_than_images_are_read() -> None:
+    assert _told(1, 64 * GB) == (1, 55)
+    assert _told(1, 64 * GB, max_images=2000) == (1, 11)
