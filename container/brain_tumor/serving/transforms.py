@@ -10,11 +10,12 @@ _DEFAULT_MB = 6
 # Numbers as JSON take up to this many times the bytes of their text: a reference of 8 bytes and an
 # object of 24 for "0.5," (docs/serving.md has the measurement).
 _MEMORY_OF_JSON = 12
-# A short line of JSON Lines: a JPEG of 4 KB in base64. MultiRecord fills requests with as many lines
-# as there is room for, and more than `max_images` would be refused.
+# A short line of JSON Lines: a JPEG of 4 KB in base64. MultiRecord fills requests with as many
+# lines as there is room for, and more than `max_images` would be refused.
 _SHORT_LINE = 5_500
-# A decoded pixel: in colour with transparency, its copy in grey, and what conversion needs.
-_BYTES_A_PIXEL = 10
+# Measured while one is decoded: grey takes 5, colour 12, with transparency 16, numbers 17, and
+# 16-bit grey, which is scaled in float64, 20.
+_BYTES_A_PIXEL = 20
 
 
 def execution_parameters(
