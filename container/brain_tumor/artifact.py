@@ -36,8 +36,9 @@ SIGNATURES = (
     "serving_scores",
     "serving_first_look",
     "serving_first_look_8bit",
+    "serving_heat_map",
 )
-"""Names of the functions of a servable; it may lack the last three."""
+"""Names of the functions of a servable; it may lack all but the first two."""
 CLEAR = 0.9
 """What is less probable than this is looked at again."""
 
@@ -56,6 +57,19 @@ class Scores(NamedTuple):
 
 ScoresFn = Callable[[NDArray[np.uint8]], Scores]
 """(n, size, size) uint8 0-255 -> scores."""
+
+
+class HeatMaps(NamedTuple):
+    """Where in n scans the network saw which class; of the first look, in float32."""
+
+    probabilities: NDArray[np.float32]
+    """(n, classes)."""
+    maps: NDArray[np.float32]
+    """(n, height, width, classes): what each place adds to a class's logit."""
+
+
+HeatMapsFn = Callable[[NDArray[np.uint8]], HeatMaps]
+"""(n, size, size) uint8 0-255 -> heat maps."""
 
 
 class Check(NamedTuple):
@@ -219,6 +233,16 @@ def load_scores(model_dir: Path) -> ScoresFn:
     return without_foreign(as_predict(signatures["serving_default"]))
 
 
+def load_heat_maps(model_dir: Path) -> HeatMapsFn | None:
+    """Load the SavedModel and return its `serving_heat_map`; None where it has none.
+
+    Raises:
+        ArtifactError: TensorFlow cannot read the SavedModel.
+    """
+    signature = _load_signatures(model_dir).get("serving_heat_map")
+    return as_heat_maps(signature) if signature else None
+
+
 def _load_signatures(model_dir: Path) -> dict[str, Callable[..., dict[str, "tf.Tensor"]]]:
     import tensorflow as tf
 
@@ -257,6 +281,16 @@ def as_scores(serving_scores: Callable[..., dict[str, "tf.Tensor"]]) -> ScoresFn
         return Scores(outputs["probabilities"].numpy(), outputs["foreign"].numpy())
 
     return scores
+
+
+def as_heat_maps(serving_heat_map: Callable[..., dict[str, "tf.Tensor"]]) -> HeatMapsFn:
+    """Wrap `serving_heat_map`, loaded or not yet saved, to take uint8 pixels."""
+
+    def heat_maps(pixels: NDArray[np.uint8]) -> HeatMaps:
+        outputs = serving_heat_map(images=_images(pixels))
+        return HeatMaps(outputs["probabilities"].numpy(), outputs["heat_maps"].numpy())
+
+    return heat_maps
 
 
 def without_foreign(predict: PredictFn) -> ScoresFn:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.artifact import CLEAR, Check, Scores, ScoresFn
+from brain_tumor.artifact import CLEAR, Check, HeatMapsFn, Scores, ScoresFn, without_foreign
 from brain_tumor.errors import ArtifactError
 
 FLOAT32_BOUND = 1e-3
@@ -61,6 +61,18 @@ def require(scores: ScoresFn, check: Check | None, engine: str) -> None:
             f"{engine} answers the model's check otherwise than TensorFlow did when the model was "
             f"saved: {found}. Usual cause: a graph and a check.npz of two models."
         )
+
+
+def require_heat_maps(heat_maps: HeatMapsFn, check: Check | None, engine: str) -> None:
+    """Make sure that heat maps are of the recorded first look: their probabilities tell.
+
+    Raises:
+        ArtifactError: they are not.
+    """
+    if check is not None and check.first_look is not None:
+        first_look = Check(check.images, check.first_look.probabilities)
+        given = without_foreign(lambda images: heat_maps(images).probabilities)
+        require(given, first_look, engine)
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,12 @@ from brain_tumor.errors import (
     OverloadedError,
     SessionError,
 )
-from brain_tumor.images import resize
+from brain_tumor.images import Pixels, resize
 from brain_tumor.logs import request_id
 from brain_tumor.resources import allowed_cores, allowed_memory, resident_memory
-from brain_tumor.serving import bodies, payloads, replies, transforms
+from brain_tumor.serving import bodies, overlay, payloads, replies, transforms
 from brain_tumor.serving.batcher import LARGEST_BATCH
-from brain_tumor.serving.classifier import Classifier, load_classifier
+from brain_tumor.serving.classifier import Classifier, Prediction, load_classifier
 from brain_tumor.serving.metrics import CONTENT_TYPE, Metrics
 from brain_tumor.settings import Settings, load_settings
 
@@ -43,6 +43,7 @@ _RETRY_AFTER_SECONDS = "5"
 # What the caller of InvokeEndpoint gives to find the request again.
 _INFERENCE_ID = "X-Amzn-SageMaker-Inference-Id"
 _PLAIN_ID = re.compile(r"[\x21-\x7e]{1,64}")
+_REPLY_TYPES = (*replies.REPLY_TYPES, overlay.PNG)
 
 
 class ModelHolder:
@@ -90,13 +91,33 @@ class ModelHolder:
             yield self._classify(classifier, part)
 
     def _classify(self, classifier: Classifier, items: list[bodies.Item]) -> list[replies.Entry]:
+        scans = [item for item in items if not isinstance(item, ImageError)]
+        predictions = iter(self._predict(classifier, scans))
+        return [item if isinstance(item, ImageError) else next(predictions) for item in items]
+
+    def _predict(self, classifier: Classifier, scans: list[Pixels]) -> list[Prediction]:
         try:
-            scans = [item for item in items if not isinstance(item, ImageError)]
-            predictions = iter(classifier.classify(scans))
+            return classifier.classify(scans)
         except BaseException:
             self._broken = True
             raise
-        return [item if isinstance(item, ImageError) else next(predictions) for item in items]
+
+    def draw_first(self, items: Iterator[bodies.Item]) -> bytes:
+        """Classify the first scan and lay its heat map over it: a PNG.
+
+        Raises:
+            NotReadyError: it is still loading.
+            ImageError: the scan cannot be read.
+            NotAcceptableError: the model has no heat maps.
+        """
+        classifier = self.get()
+        scan = next(items)
+        if isinstance(scan, ImageError):
+            raise scan
+        evidence = classifier.evidence(scan)
+        (prediction,) = self._predict(classifier, [scan])
+        text = overlay.describe(prediction, classifier.info)
+        return overlay.draw(scan, evidence[prediction.label], text)
 
     def check(self) -> None:
         """Make sure that predictions can be given; after one that failed, by a real one.
@@ -194,6 +215,8 @@ def _invoke(
         held.enter_context(_place(places))
         body = held.enter_context(_body(flask.request, settings.max_body_mb))
         scans = payloads.read_body(body, settings.max_pixels, settings.max_images, settings.batch)
+        if media_type == overlay.PNG:
+            return flask.Response(holder.draw_first(scans.items), mimetype=media_type)
         pieces = replies.write_reply(
             holder.classify(scans.items), media_type, len(classifier.info.class_names)
         )
@@ -246,11 +269,11 @@ def _reply_type(request: flask.Request) -> str:
     accepted = MIMEAccept(
         [(kind.partition(";")[0].strip(), q) for kind, q in parse_accept_header(asked, MIMEAccept)]
     )
-    best = accepted.best_match(replies.REPLY_TYPES) if accepted else payloads.JSON
+    best = accepted.best_match(_REPLY_TYPES) if accepted else payloads.JSON
     if best is None:
         raise NotAcceptableError(
             f"Accept {asked[:200]!r} names nothing that can be given; wanted "
-            f"one of: {', '.join(replies.REPLY_TYPES)}."
+            f"one of: {', '.join(_REPLY_TYPES)}."
         )
     return best
 

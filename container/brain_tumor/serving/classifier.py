@@ -17,6 +17,7 @@ from brain_tumor.resources import allowed_cores
 from brain_tumor.serving.batcher import LARGEST_BATCH, Batcher, batch_sizes, largest_batch
 from brain_tumor.serving.engine import load_engine
 from brain_tumor.serving.metrics import Metrics
+from brain_tumor.serving.on_demand import unavailable
 from brain_tumor.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -48,9 +49,15 @@ class Prediction:
 class Classifier:
     """A loaded model; safe to call from several threads."""
 
-    def __init__(self, scores: artifact.ScoresFn, info: artifact.ModelInfo) -> None:
+    def __init__(
+        self,
+        scores: artifact.ScoresFn,
+        info: artifact.ModelInfo,
+        heat_maps: artifact.HeatMapsFn = unavailable,
+    ) -> None:
         self.info = info
         self._scores = scores
+        self._heat_maps = heat_maps
 
     def classify(self, scans: Sequence[Pixels]) -> list[Prediction]:
         """Classify scans of any size, (height, width) uint8 0-255 each; one prediction a scan."""
@@ -62,6 +69,21 @@ class Classifier:
             ]
             predictions += map(self._prediction, *self._scores(np.stack(part)))
         return predictions
+
+    def evidence(self, scan: Pixels) -> dict[str, NDArray[np.float32]]:
+        """Give what each place of a scan, (height, width) uint8 0-255, says for each class.
+
+        Returns:
+            By class (rows, columns) float32: the log-odds that the class would gain if every place
+            were like this one. Their mean is its logit over the temperature, less the head's bias.
+
+        Raises:
+            NotAcceptableError: the model has no heat maps.
+        """
+        small = resize(scan, self.info.image_size)
+        maps = np.moveaxis(self._heat_maps(small[np.newaxis]).maps[0], 2, 0)
+        evidence = maps * np.float32(maps[0].size / self.info.temperature)
+        return dict(zip(self.info.class_names, evidence, strict=True))
 
     def warm_up(self) -> None:
         """Run one real prediction, which also makes the runtime finish its set-up.
@@ -122,4 +144,4 @@ def load_classifier(
     engine.warm_up(info.image_size, batch_sizes(largest))
     metrics = metrics or Metrics()
     metrics.serves(engine)
-    return Classifier(Batcher(engine.scores, largest, metrics.predicted), info)
+    return Classifier(Batcher(engine.scores, largest, metrics.predicted), info, engine.heat_maps)

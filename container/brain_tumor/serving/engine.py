@@ -2,8 +2,10 @@
 
 import importlib.util
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import numpy as np
 from brain_tumor import artifact
 from brain_tumor.errors import ArtifactError, SettingsError
 from brain_tumor.serving import agreement
+from brain_tumor.serving.on_demand import OnDemand, unavailable
 from brain_tumor.settings import EngineName, Precision
 
 log = logging.getLogger(__name__)
@@ -27,6 +30,8 @@ class Engine:
     why: str
     """Why this engine and this precision, for people."""
     scores: artifact.ScoresFn
+    heat_maps: artifact.HeatMapsFn = unavailable
+    """Safe to call from several threads; loads its graph when it is first called."""
 
     def warm_up(self, size: int, batches: list[int]) -> None:
         """Run every batch size once: a runtime prepares each shape at its first use."""
@@ -83,7 +88,9 @@ def _openvino(model_dir: Path, precision: Precision, cores: int, why: str) -> En
     from brain_tumor.serving import openvino_engine
 
     scores, taken, reason = openvino_engine.load(model_dir, precision, cores)
-    return Engine("openvino", taken, f"{why}; {reason}", scores)
+    load = partial(openvino_engine.load_heat_maps, model_dir, cores)
+    heat_maps = _heat_maps(load, model_dir, "OpenVINO")
+    return Engine("openvino", taken, f"{why}; {reason}", scores, heat_maps)
 
 
 def _tensorflow(model_dir: Path, precision: Precision, cores: int, why: str) -> Engine:
@@ -99,4 +106,17 @@ def _tensorflow(model_dir: Path, precision: Precision, cores: int, why: str) -> 
         tf.config.threading.set_intra_op_parallelism_threads(cores)
     scores = artifact.load_scores(model_dir)
     agreement.require(scores, artifact.load_check(model_dir), "TensorFlow")
-    return Engine("tensorflow", "float32", why, scores)
+    load = partial(artifact.load_heat_maps, model_dir)
+    return Engine("tensorflow", "float32", why, scores, _heat_maps(load, model_dir, "TensorFlow"))
+
+
+def _heat_maps(
+    load: Callable[[], artifact.HeatMapsFn | None], model_dir: Path, name: str
+) -> OnDemand:
+    def checked() -> artifact.HeatMapsFn | None:
+        heat_maps = load()
+        if heat_maps:
+            agreement.require_heat_maps(heat_maps, artifact.load_check(model_dir), name)
+        return heat_maps
+
+    return OnDemand(checked)

@@ -14,7 +14,7 @@ from openvino import properties
 from openvino.properties import hint
 
 from brain_tumor import artifact
-from brain_tumor.artifact import ScoresFn
+from brain_tumor.artifact import HeatMapsFn, ScoresFn
 from brain_tumor.errors import ArtifactError, SettingsError
 from brain_tumor.resources import has_vnni
 from brain_tumor.serving import agreement
@@ -23,6 +23,9 @@ from brain_tumor.serving.saved_model import default_signature
 from brain_tumor.settings import Precision
 
 _DEVICE = "CPU"
+
+_Run = Callable[[NDArray[np.uint8]], dict[str, NDArray[np.float32]]]
+"""(n, size, size) uint8 0-255 -> a signature's outputs by name."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,16 @@ def load(model_dir: Path, precision: Precision, cores: int) -> tuple[ScoresFn, s
     return exact_where_doubtful(fast, exact, artifact.load_info(model_dir).thresholds), taken, why
 
 
+def load_heat_maps(model_dir: Path, cores: int) -> HeatMapsFn | None:
+    """Compile the signature `serving_heat_map` in float32; None where the model has none.
+
+    Raises:
+        ArtifactError: OpenVINO cannot read or compile the graph.
+    """
+    with _our_error(model_dir):
+        return _Graph(model_dir / artifact.VERSION_FOLDER, cores).heat_maps()
+
+
 def _exact(graph: "_Graph", check: artifact.Check | None) -> ScoresFn:
     exact = graph.exact()
     agreement.require(exact, check, "OpenVINO")
@@ -132,7 +145,7 @@ class _Graph:
     def exact(self) -> ScoresFn:
         """Compile both looks in float32; of models that tell nothing foreign, the default one."""
         with default_signature(self._folder, "serving_scores") as copy:
-            return self._compile(copy or self._folder, ov.Type.f32)
+            return _as_scores(self._compile(copy or self._folder, ov.Type.f32))
 
     def first_look(self, look: _FirstLook) -> tuple[ScoresFn | None, str]:
         """Compile a first look; None, and why, where model or processor lack it."""
@@ -141,16 +154,21 @@ class _Graph:
         with default_signature(self._folder, look.signature) as copy:
             if copy is None:
                 return None, f"the model has no signature {look.signature}"
-            return self._compile(copy, look.type), ""
+            return _as_scores(self._compile(copy, look.type)), ""
 
-    def _compile(self, folder: Path, type_: ov.Type) -> ScoresFn:
+    def heat_maps(self) -> HeatMapsFn | None:
+        """Compile the heat maps in float32; None where the model lacks them."""
+        with default_signature(self._folder, "serving_heat_map") as copy:
+            return _as_heat_maps(self._compile(copy, ov.Type.f32)) if copy else None
+
+    def _compile(self, folder: Path, type_: ov.Type) -> _Run:
         pixels = ov.preprocess.PrePostProcessor(self._core.read_model(folder))
         # Cast within the graph: four times less to copy.
         pixels.input().tensor().set_element_type(ov.Type.u8)
         return _compile(self._core, pixels.build(), type_, self._cores)
 
 
-def _compile(core: ov.Core, model: ov.Model, type_: ov.Type, cores: int) -> ScoresFn:
+def _compile(core: ov.Core, model: ov.Model, type_: ov.Type, cores: int) -> _Run:
     compiled = core.compile_model(
         model,
         _DEVICE,
@@ -166,15 +184,29 @@ def _compile(core: ov.Core, model: ov.Model, type_: ov.Type, cores: int) -> Scor
     request = compiled.create_infer_request()
     names = {output.get_any_name() for output in compiled.outputs}
 
-    def scores(pixels: NDArray[np.uint8]) -> artifact.Scores:
+    def run(pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         request.infer([pixels[..., np.newaxis]])
         # Copies: the next call writes over the tensors.
-        probabilities = request.get_tensor("probabilities").data.copy()
-        if "foreign" not in names:
-            return artifact.Scores(probabilities, np.full(len(pixels), -np.inf, np.float32))
-        return artifact.Scores(probabilities, request.get_tensor("foreign").data.copy())
+        return {name: request.get_tensor(name).data.copy() for name in names}
+
+    return run
+
+
+def _as_scores(run: _Run) -> ScoresFn:
+    def scores(pixels: NDArray[np.uint8]) -> artifact.Scores:
+        outputs = run(pixels)
+        not_foreign = np.full(len(pixels), -np.inf, np.float32)
+        return artifact.Scores(outputs["probabilities"], outputs.get("foreign", not_foreign))
 
     return scores
+
+
+def _as_heat_maps(run: _Run) -> HeatMapsFn:
+    def heat_maps(pixels: NDArray[np.uint8]) -> artifact.HeatMaps:
+        outputs = run(pixels)
+        return artifact.HeatMaps(outputs["probabilities"], outputs["heat_maps"])
+
+    return heat_maps
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from brain_tumor.artifact import CLEAR
+from brain_tumor.training.class_activation import class_activation
 from brain_tumor.training.foreign.detector import Detector
 from brain_tumor.training.foreign.feature_maps import statistics, watch
 from brain_tumor.training.network import at_size
@@ -24,8 +25,9 @@ def second_look_size(size: int) -> int:
 class Servable(tf.Module):  # type: ignore[misc]
     """The signatures of the artifact; see the interface of `model/1/`.
 
-    With a detector there are more, which `serve` uses: `serving_scores` and, for arithmetic that is
-    fast but not exact, `serving_first_look` and `serving_first_look_8bit`.
+    `serving_heat_map` says where in the scan a class was seen. With a detector there are more, which
+    `serve` uses: `serving_scores` and, for arithmetic that is fast but not exact,
+    `serving_first_look` and `serving_first_look_8bit`.
     """
 
     def __init__(
@@ -59,6 +61,8 @@ class Servable(tf.Module):  # type: ignore[misc]
         image_bytes = tf.TensorSpec((None,), tf.string, name="image_bytes")
         self.serving_default = tf.function(self._from_pixels, input_signature=[images])
         self.serving_bytes = tf.function(self._from_bytes, input_signature=[image_bytes])
+        heat_map = partial(self._heat_map, class_activation(network))
+        self.serving_heat_map = tf.function(heat_map, input_signature=[images])
         if detector is not None:
             self._watched = partial(watch(network), training=False)
             self._score = detector.score
@@ -90,6 +94,19 @@ class Servable(tf.Module):  # type: ignore[misc]
             "probabilities": self._probabilities(logits),
             "foreign": self._score(statistics(maps)),
         }
+
+    def _heat_map(
+        self,
+        logits_and_maps: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+        images: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        """float32 (n, size, size, 1), 0-255 -> of the first look alone, in float32:
+
+        probabilities (n, classes), and heat_maps (n, height, width, classes): what each place adds
+        to the class's logit, which is not yet divided by the temperature.
+        """
+        logits, maps = logits_and_maps(images)
+        return {"probabilities": self._probabilities(logits), "heat_maps": maps}
 
     def _look_twice(self, images: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         """Return the probabilities, of scans that are not clear after a second look.

@@ -12,6 +12,8 @@ from brain_tumor.training.small import build_small
 
 FEATURES = "features"
 """Name of the layer whose output, (n, channels), the head sees."""
+LOGITS = "logits"
+"""Name of the head."""
 
 _OWN = {"small": build_small, "lite0": build_lite0}
 # Those of keras.applications that take pixels 0-255 and scale them in the network.
@@ -42,7 +44,7 @@ def build_network(parameters: Hyperparameters, classes: int) -> keras.Model:
     # Logits in float32 whatever the policy: softmax in 16 bits loses small probabilities. The
     # kernel begins near zero, so that the first steps do not tear a pretrained backbone apart.
     start = keras.initializers.RandomNormal(stddev=0.01, seed=parameters.seed)
-    logits = keras.layers.Dense(classes, kernel_initializer=start, dtype="float32", name="logits")
+    logits = keras.layers.Dense(classes, kernel_initializer=start, dtype="float32", name=LOGITS)
     return keras.Model(images, logits(x), name=parameters.backbone.replace("-", "_"))
 
 
