@@ -23,7 +23,7 @@ from brain_tumor.serving.classifier import load_classifier
 from brain_tumor.settings import Settings
 from brain_tumor.training.export import Servable, second_look_size
 from brain_tumor.training.hyperparameters import Hyperparameters
-from brain_tumor.training.network import at_size, build_network
+from brain_tumor.training.network import FEATURES, LOGITS, at_size, build_network
 from tests.classifiers import Recorder, model_info
 from tests.scans import encode, write_folder
 
@@ -123,7 +123,7 @@ def test_files_are_readable_and_folders_open_to_every_user(saved: Path) -> None:
 def test_plain_tensorflow_loads_both_signatures_in_the_promised_shapes(
     signatures: Mapping[str, Any], scans: list[bytes]
 ) -> None:
-    assert set(signatures) == {"serving_default", "serving_bytes"}
+    assert set(signatures) == {"serving_default", "serving_bytes", "serving_heat_map"}
     pixels = tf.constant(_decoded(scans)[..., np.newaxis], tf.float32)
     for name, inputs in (
         ("serving_default", {"images": pixels}),
@@ -135,6 +135,23 @@ def test_plain_tensorflow_loads_both_signatures_in_the_promised_shapes(
         assert probabilities.shape == (len(scans), len(NAMES))
         assert probabilities.dtype == np.float32
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_plain_tensorflow_loads_heat_maps_that_are_in_logits_and_of_the_first_look(
+    signatures: Mapping[str, Any], servable: Servable, scans: list[bytes]
+) -> None:
+    pixels = tf.constant(_decoded(scans)[..., np.newaxis], tf.float32)
+    outputs = signatures["serving_heat_map"](images=pixels)
+    assert set(outputs) == {"probabilities", "heat_maps"}
+    assert outputs["heat_maps"].shape == (len(scans), SIZE // 32, SIZE // 32, len(NAMES))
+    assert outputs["heat_maps"].dtype == np.float32
+    # The head's kernel and bias are the last weights of the network.
+    logits = outputs["heat_maps"].sum(axis=(1, 2)) + servable.weights[-1].numpy()
+    wanted = softmax(logits / servable._temperature, axis=1)
+    np.testing.assert_allclose(outputs["probabilities"], wanted, atol=1e-5)
+    # None is clear to the network, and so the answer is another one.
+    both = signatures["serving_default"](images=pixels)["probabilities"]
+    assert np.abs(both - wanted).max() > 1e-3
 
 
 def _colour_png(scan: bytes) -> bytes:
@@ -169,7 +186,10 @@ def test_probabilities_are_the_softmax_of_logits_divided_by_the_temperature(
     temperature: float,
 ) -> None:
     images = keras.Input((2, 2, 1))
-    logits_are_pixels = keras.Model(images, keras.layers.Flatten()(images))
+    pooled = keras.layers.GlobalAveragePooling2D(name=FEATURES)
+    head = keras.layers.Dense(4, kernel_initializer="identity", name=LOGITS)
+    of_one_place = keras.layers.Reshape((1, 1, 4))(images)
+    logits_are_pixels = keras.Model(images, head(pooled(of_one_place)))
     predict = artifact.as_predict(Servable(logits_are_pixels, temperature, 2).serving_default)
     # Its own mirror image, so that a second look changes nothing.
     pixels = np.array([[[1, 1], [3, 3]]], np.uint8)

@@ -56,7 +56,7 @@ def describe(prediction: Prediction, info: ModelInfo) -> dict[str, str]:
         "model": info.created.isoformat(),
         "full colour": f"evidence of {FULL_COLOUR} in log-odds",
         "Software": f"brain-tumor {brain_tumor.__version__}",
-        "Disclaimer": "Not a diagnosis. The colours show what a network used, not where a lesion is.",
+        "Disclaimer": "Not a diagnosis: colours show what a network used, not where a lesion is.",
     }
 
 

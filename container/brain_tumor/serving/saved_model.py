@@ -26,7 +26,7 @@ def default_signature(folder: Path, name: str) -> Iterator[Path | None]:
     It gives None where the SavedModel has no such signature.
 
     Raises:
-        ArtifactError: the graph is damaged.
+        ArtifactError: the graph is damaged or gone.
     """
     graph = _parse(folder / _GRAPH)
     signatures = [{s.key: s for s in meta.signatures} for meta in graph.meta_graphs]
@@ -46,7 +46,7 @@ def _parse(file: Path) -> Any:
     graph = _message_class()()
     try:
         graph.ParseFromString(file.read_bytes())
-    except DecodeError as error:
+    except (OSError, DecodeError) as error:
         raise ArtifactError(f"{file} cannot be read: {error}") from error
     return graph
 

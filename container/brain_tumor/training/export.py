@@ -25,8 +25,8 @@ def second_look_size(size: int) -> int:
 class Servable(tf.Module):  # type: ignore[misc]
     """The signatures of the artifact; see the interface of `model/1/`.
 
-    `serving_heat_map` says where in the scan a class was seen. With a detector there are more, which
-    `serve` uses: `serving_scores` and, for arithmetic that is fast but not exact,
+    `serving_heat_map` says which places of a scan spoke for which class. With a detector there are
+    more, which `serve` uses: `serving_scores` and, for arithmetic that is fast but not exact,
     `serving_first_look` and `serving_first_look_8bit`.
     """
 
@@ -100,10 +100,10 @@ class Servable(tf.Module):  # type: ignore[misc]
         logits_and_maps: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
         images: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        """float32 (n, size, size, 1), 0-255 -> of the first look alone, in float32:
+        """float32 (n, size, size, 1), 0-255 -> what each place adds to each logit.
 
-        probabilities (n, classes), and heat_maps (n, height, width, classes): what each place adds
-        to the class's logit, which is not yet divided by the temperature.
+        That is heat_maps float32 (n, height, width, classes), of logits that are not yet divided by
+        the temperature; and probabilities float32 (n, classes), of the first look alone.
         """
         logits, maps = logits_and_maps(images)
         return {"probabilities": self._probabilities(logits), "heat_maps": maps}

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from brain_tumor import images
-from brain_tumor.artifact import MODEL_INFO_FILE, VERSION_FOLDER, Scores, without_foreign
+from brain_tumor.artifact import MODEL_INFO_FILE, VERSION_FOLDER, HeatMaps, Scores, without_foreign
 from brain_tumor.data.archive import Archive
 from brain_tumor.data.scans import read_scans
-from brain_tumor.errors import ArtifactError
+from brain_tumor.errors import ArtifactError, NotAcceptableError
 from brain_tumor.serving import classifier as module
 from brain_tumor.serving.classifier import Classifier, load_classifier
 from brain_tumor.serving.engine import Engine
@@ -115,6 +115,32 @@ def test_no_scans_give_no_predictions() -> None:
     classifier, recorder = stand_in()
     assert classifier.classify([]) == []
     assert recorder.batches == []
+
+
+# --- Heat maps ---
+
+
+def test_evidence_is_in_log_odds_and_its_mean_is_the_logit_over_the_temperature() -> None:
+    given: list[NDArray[np.uint8]] = []
+    maps = np.random.default_rng(0).normal(size=(1, 2, 3, 3)).astype(np.float32)
+
+    def heat_maps(pixels: NDArray[np.uint8]) -> HeatMaps:
+        given.append(pixels)
+        return HeatMaps(np.ones((1, 3), np.float32), maps)
+
+    info = model_info(temperature=2.0)
+    evidence = Classifier(without_foreign(Recorder()), info, heat_maps).evidence(noise(0))
+    np.testing.assert_array_equal(given[0], images.resize(noise(0), 32)[np.newaxis])
+    assert list(evidence) == CLASS_NAMES
+    for number, label in enumerate(CLASS_NAMES):
+        assert evidence[label].shape == (2, 3)
+        np.testing.assert_allclose(evidence[label], maps[0, ..., number] * 6 / 2, rtol=1e-5)
+        assert evidence[label].mean() == pytest.approx(maps[..., number].sum() / 2, abs=1e-5)
+
+
+def test_a_classifier_without_heat_maps_says_so() -> None:
+    with pytest.raises(NotAcceptableError, match="no signature serving_heat_map"):
+        stand_in()[0].evidence(noise(0))
 
 
 # --- The same pixels in training and in serving ---

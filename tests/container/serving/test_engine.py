@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from brain_tumor import artifact
 from brain_tumor.artifact import CHECK_FILE, load_check, load_info, load_scores
-from brain_tumor.errors import ArtifactError, SettingsError
+from brain_tumor.errors import ArtifactError, NotAcceptableError, SettingsError
 from brain_tumor.images import resize
 from brain_tumor.resources import has_vnni
 from brain_tumor.serving import engine as module
@@ -301,6 +302,72 @@ def test_a_damaged_model_is_refused_with_a_sentence_by_every_engine(
         load_engine(copy, engine)
 
 
+# --- Heat maps ---
+
+
+def test_openvino_gives_tensorflows_heat_maps(model: Path) -> None:
+    wanted, given = (
+        load_engine(model, name, "float32").heat_maps(SCANS) for name in ("tensorflow", "openvino")
+    )
+    assert wanted.maps.shape == (len(SCANS), SIZE // 32, SIZE // 32, len(NAMES))
+    largest = np.abs(wanted.maps).max()
+    np.testing.assert_allclose(given.maps, wanted.maps, rtol=1e-3, atol=1e-3 * float(largest))
+    np.testing.assert_allclose(given.probabilities, wanted.probabilities, atol=1e-4)
+    assert given.maps.dtype == given.probabilities.dtype == np.float32
+    # What is compared is not the same of every scan, nor at every place.
+    assert wanted.maps.std(axis=0).max() > 0.05 * largest
+    assert wanted.maps.std(axis=(1, 2)).max() > 0.05 * largest
+
+
+@pytest.mark.parametrize("name", ["openvino", "tensorflow"])
+def test_heat_maps_are_the_same_from_many_threads_while_scores_are_computed(
+    name: Any, watched: Path
+) -> None:
+    engine = load_engine(watched, name)
+    wanted, scores = engine.heat_maps(SCANS[:8]), engine.scores(SCANS[:8])
+
+    def ask(scan: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return engine.heat_maps(scan[np.newaxis]).maps
+
+    with ThreadPoolExecutor(8) as pool:
+        beside = pool.submit(lambda: [engine.scores(SCANS[:8]) for _ in range(20)])
+        maps = np.concatenate(list(pool.map(ask, np.tile(SCANS[:8], (5, 1, 1)))))
+    np.testing.assert_allclose(maps, np.tile(wanted.maps, (5, 1, 1, 1)), rtol=1e-3, atol=1e-5)
+    for again in beside.result():
+        np.testing.assert_allclose(again.probabilities, scores.probabilities, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["openvino", "tensorflow"])
+def test_the_graph_of_heat_maps_is_not_loaded_before_one_is_asked_for(
+    name: Any, copied: Path
+) -> None:
+    engine = load_engine(copied, name)
+    shutil.rmtree(copied / "1")
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        engine.heat_maps(SCANS[:1])
+    assert engine.scores(SCANS[:1]).probabilities.shape == (1, len(NAMES))
+
+
+@pytest.mark.parametrize("name", ["openvino", "tensorflow"])
+def test_a_model_of_an_earlier_version_has_no_heat_maps_and_is_served_all_the_same(
+    name: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artifact, "SIGNATURES", artifact.SIGNATURES[:5])
+    engine = load_engine(_save(tmp_path / "model", "small", detect=True), name)
+    assert engine.scores(SCANS[:1]).probabilities.shape == (1, len(NAMES))
+    for _ in range(2):
+        with pytest.raises(NotAcceptableError, match="has no signature serving_heat_map"):
+            engine.heat_maps(SCANS[:1])
+
+
+@pytest.mark.parametrize("name", ["openvino", "tensorflow"])
+def test_heat_maps_of_another_model_are_found_out(name: Any, copied: Path) -> None:
+    _another_first_look(copied)
+    engine = load_engine(copied, name, "float32")
+    with pytest.raises(ArtifactError, match=r"otherwise than TensorFlow.*two models"):
+        engine.heat_maps(SCANS[:1])
+
+
 def test_auto_falls_back_to_tensorflow_where_openvino_fails_and_says_so(
     model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -409,7 +476,8 @@ def test_serving_with_openvino_loads_neither_tensorflow_nor_what_only_training_n
         "from brain_tumor.serving.classifier import load_classifier\n"
         "from brain_tumor.settings import Settings\n"
         f"classifier = load_classifier(Path({str(model)!r}), Settings())\n"
-        "assert classifier.classify([np.zeros((30, 20), np.uint8)])\n"
+        "scan = np.zeros((30, 20), np.uint8)\n"
+        "assert classifier.classify([scan]) and classifier.evidence(scan)\n"
         "heavy = {'tensorflow', 'keras', 'sklearn', 'matplotlib', 'scipy', 'h5py'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
