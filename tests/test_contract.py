@@ -9,11 +9,14 @@ import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from tests.server import Server, free_port
 
@@ -97,6 +100,37 @@ def test_json_lines_and_csv_hold_the_figures_of_the_json(
     table = np.loadtxt(io.BytesIO(rows.body), delimiter=",")
     expected = [list(entry["probabilities"].values()) for entry in entries]
     np.testing.assert_allclose(table, expected, atol=2e-6)
+
+
+def _check_overlay(server: Server, scan: bytes) -> None:
+    """Compare the picture that a server draws with the scan and with its answer in JSON."""
+    reply = server.request("POST", "/invocations", scan, {**JPEG, "Accept": "image/png"})
+    assert (reply.status, reply.headers["Content-Type"]) == (200, "image/png")
+    (entry,) = json.loads(server.request("POST", "/invocations", scan, JPEG).body)["predictions"]
+    with Image.open(io.BytesIO(reply.body)) as picture, Image.open(io.BytesIO(scan)) as grey:
+        assert (picture.format, picture.mode, picture.size) == ("PNG", "RGB", grey.size)
+        text = {key: str(value) for key, value in cast("PngImageFile", picture).text.items()}
+    assert (text["label"], text["decision"]) == (entry["label"], entry["decision"])
+    assert text["probability"] == f"{entry['probability']:.6f}"
+    assert text["Disclaimer"].startswith("Not a diagnosis")
+
+
+def test_a_png_is_the_scan_with_its_heat_map_and_the_answer_within(
+    server: Server, scans: list[bytes]
+) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(partial(_check_overlay, server), scans))
+    assert "Engine openvino" in server.log.read_text()
+    bad = server.request("POST", "/invocations", b"bad", {**JPEG, "Accept": "image/png"})
+    assert (bad.status, json.loads(bad.body)["error"]["code"]) == (400, "unreadable_image")
+
+
+def test_tensorflow_draws_heat_maps_too(trained: Path, scans: list[bytes], tmp_path: Path) -> None:
+    with Server.start(
+        trained, free_port(), tmp_path / "log", BRAIN_TUMOR_ENGINE="tensorflow"
+    ) as server:
+        server.wait_until_ready()
+        _check_overlay(server, scans[0])
 
 
 def test_a_png_and_its_npy_and_json_numbers_get_the_same_answer(server: Server) -> None:

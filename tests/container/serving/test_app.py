@@ -8,26 +8,39 @@ import os
 import re
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from flask.testing import FlaskClient
 from numpy.typing import NDArray
+from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 from prometheus_client.parser import text_string_to_metric_families
 from werkzeug.test import TestResponse
 
 import brain_tumor
 from brain_tumor import images
-from brain_tumor.artifact import without_foreign
+from brain_tumor.artifact import Scores, without_foreign
 from brain_tumor.errors import ArtifactError
 from brain_tumor.serving import app as module
 from brain_tumor.serving.app import ModelHolder, create_app
 from brain_tumor.serving.classifier import Classifier
 from brain_tumor.serving.engine import Engine
 from brain_tumor.settings import Settings
-from tests.classifiers import CLASS_NAMES, Recorder, model_info, probabilities_of, stand_in
+from tests.classifiers import (
+    CLASS_NAMES,
+    Recorder,
+    heat_maps,
+    model_info,
+    probabilities_of,
+    stand_in,
+)
 from tests.scans import encode, jpeg, noise, png
+
+# EXIF's orientation: the camera was turned by a quarter.
+TURNED = Image.Exif()
+TURNED[0x0112] = 6
 
 Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
@@ -299,6 +312,88 @@ def test_json_lines_have_one_entry_a_line(client: FlaskClient) -> None:
     assert (response.status_code, response.mimetype) == (200, "application/jsonlines")
     as_json = _post(client, body, "application/json").json["predictions"]
     assert [json.loads(line) for line in response.text.splitlines()] == as_json
+
+
+def _picture(response: TestResponse) -> PngImageFile:
+    assert (response.status_code, response.mimetype) == (200, "image/png")
+    return cast("PngImageFile", Image.open(io.BytesIO(response.data)))
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "image/png",
+        "image/*",
+        "image/png, */*;q=0.1",
+        "application/json;q=0.5, image/png;q=0.9",
+        "text/html, image/avif, image/png;q=0.8",
+    ],
+)
+def test_png_is_the_first_scan_with_its_heat_map_and_the_answer_of_the_json(
+    client: FlaskClient, accept: str
+) -> None:
+    body = _instances(png(0), b"bad", png(1))
+    picture = _picture(_post(client, body, "application/json", Accept=accept))
+    (entry, *_) = _post(client, body, "application/json").json["predictions"]
+    assert {key: picture.text[key] for key in ("label", "decision", "probability")} == {
+        "label": entry["label"],
+        "decision": entry["decision"],
+        "probability": f"{entry['probability']:.6f}",
+    }
+    coloured = np.abs(np.asarray(picture, int) - noise(0)[..., np.newaxis]).max(axis=2) > 1
+    assert coloured[:10, :10].all()
+    assert not coloured[32:].any()
+    assert not coloured[:, 48:].any()
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "size"),
+    [
+        (encode(noise(0, 30), "JPEG"), "image/jpeg", (45, 30)),
+        (encode(noise(0, 30), "JPEG", exif=TURNED), "image/jpeg", (30, 45)),
+        (_npy(np.zeros((7, 3))), "application/x-npy", (3, 7)),
+        (_npy(np.zeros((2, 300, 200, 3))), None, (200, 300)),
+        (json.dumps({"instances": [[[0, 255]]]}).encode(), "application/json", (2, 1)),
+    ],
+)
+def test_any_readable_body_gets_a_png_of_the_upright_scans_own_size(
+    client: FlaskClient, body: bytes, content_type: str | None, size: tuple[int, int]
+) -> None:
+    assert _picture(_post(client, body, content_type, Accept="image/png")).size == size
+
+
+def test_a_picture_of_no_brain_is_drawn_too_and_says_so() -> None:
+    classifier = Classifier(
+        lambda pixels: Scores(Recorder()(pixels), np.full(len(pixels), 9, np.float32)),
+        model_info(thresholds={"confident": 0.0, "foreign": 3.0}),
+        heat_maps,
+    )
+    picture = _picture(_post(_client(classifier), png(0), "image/png", Accept="image/png"))
+    assert picture.text["decision"] == "not_brain_mri"
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        (png(0)[:500], "image/png", 400),
+        (_instances(b"bad"), "application/json", 400),
+        (_instances(b"bad", png(0)), "application/json", 400),
+    ],
+)
+def test_no_png_is_drawn_of_an_unreadable_first_scan_which_is_a_400_in_json(
+    client: FlaskClient, body: bytes, content_type: str, status: int
+) -> None:
+    response = _post(client, body, content_type, Accept="image/png")
+    _error(response, status, "unreadable_image")
+
+
+def test_a_model_without_heat_maps_answers_png_with_a_406_that_says_so_and_all_else() -> None:
+    recorder = Recorder()
+    client = _client(Classifier(without_foreign(recorder), model_info()))
+    message = _error(_post(client, png(0), None, Accept="image/png"), 406, "not_acceptable")
+    assert "the model has no signature serving_heat_map" in message
+    assert recorder.batches == []
+    assert _post(client, png(0), None).status_code == 200
 
 
 @pytest.mark.parametrize("accept", ["image/jpeg", "text/html", "application/xml", "x" * 5000])

@@ -140,7 +140,7 @@ def test_evidence_is_in_log_odds_and_its_mean_is_the_logit_over_the_temperature(
 
 def test_a_classifier_without_heat_maps_says_so() -> None:
     with pytest.raises(NotAcceptableError, match="no signature serving_heat_map"):
-        stand_in()[0].evidence(noise(0))
+        _fixed(0.5, 0.25, 0.25).evidence(noise(0))
 
 
 # --- The same pixels in training and in serving ---
