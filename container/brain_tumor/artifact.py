@@ -9,7 +9,7 @@ check.npz          a few images and what TensorFlow answered to them (`Check`)
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -216,7 +216,7 @@ def load_predict(model_dir: Path) -> PredictFn:
     Raises:
         ArtifactError: TensorFlow cannot read the SavedModel.
     """
-    return as_predict(_load_signatures(model_dir)["serving_default"])
+    return as_predict(load_signatures(model_dir)["serving_default"])
 
 
 def load_scores(model_dir: Path) -> ScoresFn:
@@ -227,10 +227,7 @@ def load_scores(model_dir: Path) -> ScoresFn:
     Raises:
         ArtifactError: TensorFlow cannot read the SavedModel.
     """
-    signatures = _load_signatures(model_dir)
-    if "serving_scores" in signatures:
-        return as_scores(signatures["serving_scores"])
-    return without_foreign(as_predict(signatures["serving_default"]))
+    return scores_of(load_signatures(model_dir))
 
 
 def load_heat_maps(model_dir: Path) -> HeatMapsFn | None:
@@ -239,11 +236,16 @@ def load_heat_maps(model_dir: Path) -> HeatMapsFn | None:
     Raises:
         ArtifactError: TensorFlow cannot read the SavedModel.
     """
-    signature = _load_signatures(model_dir).get("serving_heat_map")
+    signature = load_signatures(model_dir).get("serving_heat_map")
     return as_heat_maps(signature) if signature else None
 
 
-def _load_signatures(model_dir: Path) -> dict[str, Callable[..., dict[str, "tf.Tensor"]]]:
+def load_signatures(model_dir: Path) -> dict[str, Callable[..., dict[str, "tf.Tensor"]]]:
+    """Load the SavedModel's signatures; one of images takes them float32 (n, size, size, 1).
+
+    Raises:
+        ArtifactError: TensorFlow cannot read the SavedModel.
+    """
     import tensorflow as tf
 
     try:
@@ -281,6 +283,13 @@ def as_scores(serving_scores: Callable[..., dict[str, "tf.Tensor"]]) -> ScoresFn
         return Scores(outputs["probabilities"].numpy(), outputs["foreign"].numpy())
 
     return scores
+
+
+def scores_of(signatures: Mapping[str, Callable[..., dict[str, "tf.Tensor"]]]) -> ScoresFn:
+    """Give `serving_scores`; where it is lacking `serving_default`, to which nothing is foreign."""
+    if "serving_scores" in signatures:
+        return as_scores(signatures["serving_scores"])
+    return without_foreign(as_predict(signatures["serving_default"]))
 
 
 def as_heat_maps(serving_heat_map: Callable[..., dict[str, "tf.Tensor"]]) -> HeatMapsFn:

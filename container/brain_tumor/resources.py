@@ -46,6 +46,11 @@ def has_vnni(cpuinfo: Path = _CPUINFO) -> bool:
     return any(word.endswith("_vnni") for word in _read(cpuinfo))
 
 
+def has_bfloat16(cpuinfo: Path = _CPUINFO) -> bool:
+    """Return whether the processor multiplies bfloat16 numbers (AVX512_BF16, AMX_BF16)."""
+    return any(word.endswith("_bf16") for word in _read(cpuinfo))
+
+
 def _quota(cgroup: Path) -> float | None:
     limit = _read(cgroup / "cpu.max")
     if not limit:

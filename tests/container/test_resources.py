@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from brain_tumor import resources
-from brain_tumor.resources import allowed_cores, allowed_memory, has_vnni, resident_memory
+from brain_tumor.resources import (
+    allowed_cores,
+    allowed_memory,
+    has_bfloat16,
+    has_vnni,
+    resident_memory,
+)
 from tests.scans import write_folder
 
 
@@ -56,21 +62,26 @@ def test_without_cgroups_the_machine_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "has"),
+    ("flags", "vnni", "bfloat16"),
     [
-        ("fpu avx512f avx512_vnni avx512_bitalg", True),
-        ("fpu avx2 avx_vnni", True),
-        ("fpu avx2 avx512f avx512bw", False),
+        ("fpu avx512f avx512_vnni avx512_bitalg", True, False),
+        ("fpu avx2 avx_vnni", True, False),
+        ("fpu avx512_vnni avx512_bf16", True, True),
+        ("fpu amx_bf16 amx_tile", False, True),
+        ("fpu avx2 avx512f avx512bw", False, False),
     ],
 )
-def test_vnni_is_read_off_the_flags_of_the_processor(flags: str, has: bool, tmp_path: Path) -> None:
+def test_fast_arithmetic_is_read_off_the_flags_of_the_processor(
+    flags: str, vnni: bool, bfloat16: bool, tmp_path: Path
+) -> None:
     file = tmp_path / "cpuinfo"
     file.write_text(f"processor\t: 0\nflags\t\t: {flags}\nbogomips\t: 1\n")
-    assert has_vnni(file) is has
+    assert (has_vnni(file), has_bfloat16(file)) == (vnni, bfloat16)
 
 
-def test_where_nothing_tells_the_flags_there_is_no_vnni(tmp_path: Path) -> None:
+def test_where_nothing_tells_the_flags_there_is_no_fast_arithmetic(tmp_path: Path) -> None:
     assert not has_vnni(tmp_path / "cpuinfo")
+    assert not has_bfloat16(tmp_path / "cpuinfo")
 
 
 @pytest.mark.parametrize("file", ["memory.max", "memory/memory.limit_in_bytes"])

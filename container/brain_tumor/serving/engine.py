@@ -3,7 +3,6 @@
 import importlib.util
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -94,20 +93,12 @@ def _openvino(model_dir: Path, precision: Precision, cores: int, why: str) -> En
 
 
 def _tensorflow(model_dir: Path, precision: Precision, cores: int, why: str) -> Engine:
-    if precision not in ("auto", "float32"):
-        raise SettingsError(
-            f"BRAIN_TUMOR_PRECISION={precision} is for BRAIN_TUMOR_ENGINE=openvino; the engine "
-            "tensorflow computes in float32."
-        )
-    import tensorflow as tf
+    from brain_tumor.serving import tensorflow_engine
 
-    # Its threads are set up once, with the first operation of the process.
-    with suppress(RuntimeError):
-        tf.config.threading.set_intra_op_parallelism_threads(cores)
-    scores = artifact.load_scores(model_dir)
-    agreement.require(scores, artifact.load_check(model_dir), "TensorFlow")
+    scores, taken, reason = tensorflow_engine.load(model_dir, precision, cores)
     load = partial(artifact.load_heat_maps, model_dir)
-    return Engine("tensorflow", "float32", why, scores, _heat_maps(load, model_dir, "TensorFlow"))
+    heat_maps = _heat_maps(load, model_dir, "TensorFlow")
+    return Engine("tensorflow", taken, f"{why}; {reason}", scores, heat_maps)
 
 
 def _heat_maps(

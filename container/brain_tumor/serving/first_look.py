@@ -1,16 +1,74 @@
 """Fast arithmetic where it is sure, exact arithmetic where it is not."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.artifact import Scores, ScoresFn
-from brain_tumor.serving.agreement import FOREIGN_MARGIN, SURELY_CLEAR, log_odds
+from brain_tumor.artifact import Check, Scores, ScoresFn
+from brain_tumor.errors import SettingsError
+from brain_tumor.serving.agreement import (
+    FOREIGN_MARGIN,
+    SURELY_CLEAR,
+    log_odds,
+    measure_first_look,
+)
+from brain_tumor.settings import Precision
 
 _NEAR = 0.1
 """How far from the threshold of `confident` log-odds must be: twice what clear scans are off by in
 8 bits (the median). Many scans lie there, so more would cost much (docs/serving.md)."""
+
+
+FirstLook = Callable[[], tuple[ScoresFn | None, str]]
+"""Compiles a first look; None, and why, where model or processor lack it."""
+
+
+def fastest(
+    precision: Precision, looks: Mapping[str, FirstLook], check: Check | None
+) -> tuple[ScoresFn | None, str, str]:
+    """Find the fastest first look that holds the model's check.
+
+    Args:
+        precision: the one that is asked for, or `auto`.
+        looks: those of an engine by precision, the faster first.
+        check: the model's.
+
+    Returns:
+        The first look, its precision, and why. None where all is to be computed in float32.
+
+    Raises:
+        SettingsError: the one that is asked for cannot be had.
+    """
+    reasons = ["float32 asked for"] if precision == "float32" else []
+    for name in looks if precision == "auto" else {precision} & set(looks):
+        fast, why = _checked(looks[name], check, asked_for=precision == name)
+        reasons.append(f"{name}: {why}")
+        if fast:
+            return fast, name, "; ".join(reasons)
+    if precision not in ("auto", "float32"):
+        why = reasons[0] if reasons else f"this engine has {', '.join(looks)} and float32"
+        raise SettingsError(f"BRAIN_TUMOR_PRECISION={precision} cannot be had: {why}.")
+    return None, "float32", "; ".join(reasons)
+
+
+def _checked(
+    compile_look: FirstLook, check: Check | None, asked_for: bool
+) -> tuple[ScoresFn | None, str]:
+    """Compile a first look, and say how it was checked; None, and why, where it is not to be used.
+
+    One that is asked for is used however the check ends.
+    """
+    recorded = check and check.first_look
+    if not (recorded or asked_for):
+        return None, "no check of it is recorded with the model"
+    fast, lack = compile_look()
+    if fast is None or check is None or recorded is None:
+        return fast, lack or "asked for, not checked: none is recorded with the model"
+    found = measure_first_look(fast, check.images, recorded)
+    if found.holds:
+        return fast, f"holds the model's check: {found}"
+    return fast if asked_for else None, f"does not hold the model's check: {found}"
 
 
 def exact_where_doubtful(

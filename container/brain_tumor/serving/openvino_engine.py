@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from openvino.properties import hint
 
 from brain_tumor import artifact
 from brain_tumor.artifact import HeatMapsFn, ScoresFn
-from brain_tumor.errors import ArtifactError, SettingsError
+from brain_tumor.errors import ArtifactError
 from brain_tumor.resources import has_vnni
 from brain_tumor.serving import agreement
-from brain_tumor.serving.first_look import exact_where_doubtful
+from brain_tumor.serving.first_look import exact_where_doubtful, fastest
 from brain_tumor.serving.saved_model import default_signature
 from brain_tumor.settings import Precision
 
@@ -78,7 +79,8 @@ def load(model_dir: Path, precision: Precision, cores: int) -> tuple[ScoresFn, s
     with _our_error(model_dir), ThreadPoolExecutor(1) as beside:
         graph = _Graph(model_dir / artifact.VERSION_FOLDER, cores)
         compiled = beside.submit(_exact, graph, check)
-        fast, taken, why = _fastest(graph, precision, check)
+        looks = {name: partial(graph.first_look, look) for name, look in _FIRST_LOOKS.items()}
+        fast, taken, why = fastest(precision, looks, check)
         exact = compiled.result()
     if fast is None:
         return exact, taken, why
@@ -99,40 +101,6 @@ def _exact(graph: "_Graph", check: artifact.Check | None) -> ScoresFn:
     exact = graph.exact()
     agreement.require(exact, check, "OpenVINO")
     return exact
-
-
-def _fastest(
-    graph: "_Graph", precision: Precision, check: artifact.Check | None
-) -> tuple[ScoresFn | None, str, str]:
-    """Find the fastest first look that holds, its name, and why; None where all is float32."""
-    reasons = ["float32 asked for"] if precision == "float32" else []
-    for name in _FIRST_LOOKS if precision == "auto" else {precision} & set(_FIRST_LOOKS):
-        fast, why = _checked(graph, name, check, asked_for=precision == name)
-        reasons.append(f"{name}: {why}")
-        if fast:
-            return fast, name, "; ".join(reasons)
-    if precision not in ("auto", "float32"):
-        raise SettingsError(f"BRAIN_TUMOR_PRECISION={precision} cannot be had: {reasons[0]}.")
-    return None, "float32", "; ".join(reasons)
-
-
-def _checked(
-    graph: "_Graph", name: str, check: artifact.Check | None, asked_for: bool
-) -> tuple[ScoresFn | None, str]:
-    """Compile a first look, and say how it was checked; None, and why, where it is not to be used.
-
-    One that is asked for is used however the check ends.
-    """
-    recorded = check and check.first_look
-    if not (recorded or asked_for):
-        return None, "no check of it is recorded with the model"
-    fast, lack = graph.first_look(_FIRST_LOOKS[name])
-    if fast is None or check is None or recorded is None:
-        return fast, lack or "asked for, not checked: none is recorded with the model"
-    found = agreement.measure_first_look(fast, check.images, recorded)
-    if found.holds:
-        return fast, f"holds the model's check: {found}"
-    return fast if asked_for else None, f"does not hold the model's check: {found}"
 
 
 class _Graph:

@@ -12,7 +12,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import openvino as ov
 import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -21,9 +20,9 @@ from brain_tumor import artifact
 from brain_tumor.artifact import CHECK_FILE, load_check, load_info, load_scores
 from brain_tumor.errors import ArtifactError, NotAcceptableError, SettingsError
 from brain_tumor.images import resize
-from brain_tumor.resources import has_vnni
+from brain_tumor.resources import has_bfloat16, has_vnni
 from brain_tumor.serving import engine as module
-from brain_tumor.serving import first_look, openvino_engine
+from brain_tumor.serving import first_look, openvino_engine, tensorflow_engine
 from brain_tumor.serving.agreement import (
     SURELY_CLEAR,
     FirstLookAgreement,
@@ -76,10 +75,6 @@ def copy(model: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(model, tmp_path / "model"))
 
 
-def _has_bfloat16() -> bool:
-    return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
 def test_openvino_gives_tensorflows_answers_in_float32(model: Path) -> None:
     wanted = load_scores(model)(SCANS)
     engine = load_engine(model, "openvino", "float32")
@@ -117,14 +112,12 @@ def copied(watched: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(watched, tmp_path / "model"))
 
 
+_VNNI = pytest.mark.skipif(not has_vnni(), reason="this processor has no VNNI")
+_BFLOAT16 = pytest.mark.skipif(not has_bfloat16(), reason="this processor has no bfloat16")
 FAST = [
-    pytest.param(
-        "int8", marks=pytest.mark.skipif(not has_vnni(), reason="this processor has no VNNI")
-    ),
-    pytest.param(
-        "bfloat16",
-        marks=pytest.mark.skipif(not _has_bfloat16(), reason="this processor has no bfloat16"),
-    ),
+    pytest.param("openvino", "int8", marks=_VNNI),
+    pytest.param("openvino", "bfloat16", marks=_BFLOAT16),
+    pytest.param("tensorflow", "bfloat16", marks=_BFLOAT16),
 ]
 
 
@@ -147,7 +140,8 @@ def recomputed(monkeypatch: pytest.MonkeyPatch) -> list[NDArray[np.uint8]]:
 
         return original(fast, watched_exact, t)
 
-    monkeypatch.setattr(openvino_engine, "exact_where_doubtful", watching)
+    for engine in (openvino_engine, tensorflow_engine):
+        monkeypatch.setattr(engine, "exact_where_doubtful", watching)
     return seen
 
 
@@ -157,11 +151,11 @@ def test_auto_takes_int8_where_the_check_holds(watched: Path) -> None:
     assert "int8: holds the model's check: log-odds off by 0." in engine.why
 
 
-@pytest.mark.parametrize("precision", FAST)
-def test_fast_arithmetic_decides_what_is_clear_as_tensorflow_does(
-    precision: Any, watched: Path, recomputed: list[NDArray[np.uint8]]
+@pytest.mark.parametrize(("name", "precision"), FAST)
+def test_fast_arithmetic_decides_what_is_clear_as_tensorflow_does_in_float32(
+    name: Any, precision: Any, watched: Path, recomputed: list[NDArray[np.uint8]]
 ) -> None:
-    engine = load_engine(watched, "openvino", precision)
+    engine = load_engine(watched, name, precision)
     assert engine.precision == precision
     wanted, given = load_scores(watched)(SCANS), engine.scores(SCANS)
     # Some were decided by the first look, some were not.
@@ -377,7 +371,8 @@ def test_auto_falls_back_to_tensorflow_where_openvino_fails_and_says_so(
     monkeypatch.setattr("brain_tumor.serving.openvino_engine.load", fail)
     with caplog.at_level(logging.WARNING):
         engine = load_engine(model)
-    assert (engine.name, engine.why) == ("tensorflow", "OpenVINO does not serve this model")
+    assert engine.name == "tensorflow"
+    assert engine.why.startswith("OpenVINO does not serve this model; ")
     assert "an operation that it does not know" in caplog.text
 
 
@@ -385,15 +380,23 @@ def test_auto_takes_tensorflow_where_there_is_a_gpu(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_GPU", tmp_path)
-    engine = load_engine(model)
-    assert (engine.name, engine.precision, engine.why) == (
-        "tensorflow",
-        "float32",
-        "there is a GPU",
+    engine = load_engine(model, precision="float32")
+    assert (engine.name, engine.precision) == ("tensorflow", "float32")
+    assert engine.why.startswith("there is a GPU; ")
+    np.testing.assert_allclose(
+        engine.scores(SCANS).probabilities, load_scores(model)(SCANS).probabilities, atol=1e-4
     )
-    np.testing.assert_array_equal(
-        engine.scores(SCANS).probabilities, load_scores(model)(SCANS).probabilities
-    )
+
+
+def test_tensorflow_does_not_compute_in_bfloat16_where_the_processor_or_a_gpu_would_not(
+    watched: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tensorflow_engine, "has_bfloat16", lambda: False)
+    engine = load_engine(watched, "tensorflow")
+    assert engine.precision == "float32"
+    assert "bfloat16: the processor has no bfloat16" in engine.why
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+    assert "bfloat16: the GPU computes in float32" in load_engine(watched, "tensorflow").why
 
 
 @pytest.mark.parametrize(
@@ -429,12 +432,9 @@ def test_an_engine_that_is_asked_for_and_not_installed_is_named(
         load_engine(model, name)
 
 
-@pytest.mark.parametrize("precision", ["int8", "bfloat16"])
-def test_fast_arithmetic_is_refused_where_tensorflow_is_asked_for(
-    precision: Any, model: Path
-) -> None:
-    with pytest.raises(SettingsError, match=f"BRAIN_TUMOR_PRECISION={precision}"):
-        load_engine(model, "tensorflow", precision)
+def test_int8_is_refused_where_tensorflow_is_asked_for(model: Path) -> None:
+    with pytest.raises(SettingsError, match="PRECISION=int8 cannot be had: this engine has bfl"):
+        load_engine(model, "tensorflow", "int8")
 
 
 def test_a_nan_never_agrees(watched: Path) -> None:
