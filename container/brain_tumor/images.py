@@ -6,7 +6,11 @@ and a network that never sees colour cannot learn that.
 """
 
 import io
+import math
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +22,22 @@ FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 MAX_PIXELS = 50_000_000
 
+PERCENTILES = (0.5, 99.5)
+"""What is shown black and white where a file does not say it: a few bright voxels, as of vessels,
+would leave all else dark."""
+_MOST_OBLONG = 20
+"""Pixels longer than this many times their width are a mistake in the file."""
+
 Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Slices:
+    """The pictures of a file that may hold several."""
+
+    count: int
+    decode: Callable[[int], Pixels]
+    """Takes a position from 0; raises `ImageError` where that one cannot be read."""
 
 
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
@@ -101,6 +120,81 @@ def from_numbers(values: NDArray[np.generic], max_pixels: int = MAX_PIXELS) -> P
             "-1..1 or standardised."
         )
     return _grey(Image.fromarray(np.rint(numbers).astype(np.uint8)))
+
+
+@contextmanager
+def reading(kind: str) -> Iterator[None]:
+    """Make an `ImageError` of whatever a damaged medical file raises, without what it says.
+
+    Its header names a patient, and a damaged one has anything anywhere.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except ImageError:
+        raise
+    except Exception:
+        raise ImageError(
+            f"The {kind} file is damaged: its header or its pixels cannot be read. Usual cause: a "
+            "truncated upload or copy."
+        ) from None
+
+
+def to_grey(values: NDArray[np.generic], black: float, white: float) -> Pixels:
+    """Scale numbers linearly so that `black` and below become 0, `white` and above 255.
+
+    Where the two are equal, what is above them is white.
+    """
+    numbers = np.asarray(values, np.float64)
+    if white <= black:
+        return np.where(numbers > black, 255, 0).astype(np.uint8)
+    scaled = (numbers - black) * (255 / (white - black))
+    return np.rint(np.clip(np.nan_to_num(scaled), 0, 255)).astype(np.uint8)
+
+
+def square_shape(
+    height: int, width: int, spacing: tuple[float, float], max_pixels: int
+) -> tuple[int, int]:
+    """Give the shape that `with_square_pixels` makes of an image, from its header alone.
+
+    Args:
+        height: rows.
+        width: columns.
+        spacing: from row to row and from column to column; only their ratio counts.
+        max_pixels: the most pixels that the image may have, before and after.
+
+    Raises:
+        ImageError: no spacing that a scan can have.
+        ImageTooLargeError: more than `max_pixels` pixels.
+    """
+    _check_pixels(width, height, max_pixels)
+    rows, columns = spacing
+    usable = all(math.isfinite(step) and step > 0 for step in spacing)
+    if not usable or max(rows / columns, columns / rows) > _MOST_OBLONG:
+        raise ImageError(
+            f"Pixels of {rows:g} x {columns:g} are no pixels of a scan; wanted a spacing above 0 "
+            f"and a ratio of at most {_MOST_OBLONG}. Usual cause: a conversion that lost it."
+        )
+    # The coarser direction is filled up, so that no detail is lost.
+    shape = round(height * max(1, rows / columns)), round(width * max(1, columns / rows))
+    _check_pixels(shape[1], shape[0], max_pixels)
+    return shape
+
+
+def with_square_pixels(
+    pixels: Pixels, spacing: tuple[float, float], max_pixels: int = MAX_PIXELS
+) -> Pixels:
+    """Scale (height, width) so that a pixel is as high as wide and anatomy keeps its shape.
+
+    Raises:
+        ImageError: no spacing that a scan can have.
+    """
+    height, width = square_shape(pixels.shape[0], pixels.shape[1], spacing, max_pixels)
+    if (height, width) == pixels.shape:
+        return pixels
+    image = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image, dtype=np.uint8)
 
 
 def _check_pixels(width: int, height: int, max_pixels: int) -> None:

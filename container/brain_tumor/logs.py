@@ -5,6 +5,7 @@ import logging
 import logging.config
 import os
 import time
+import warnings
 from contextvars import ContextVar
 from typing import Any, Literal
 
@@ -15,23 +16,32 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 _NOISY = ("matplotlib", "botocore", "PIL", "absl", "tensorflow")
 """These log every font, AWS call and renamed tensor at INFO or DEBUG."""
+_QUOTING = ("pydicom", "pylibjpeg", "openjpeg", "nibabel", "nibabel.global")
+"""What these find odd in a file they quote, and a patient's name may stand there."""
 
 
 def configure_logging(level: int = logging.INFO, form: LogFormat = "text") -> None:
     """Send one line an event to stderr, with the time in UTC."""
     logging.config.dictConfig(log_config(level, form))
-    quiet_tensorflow()
+    quiet_libraries()
 
 
-def quiet_tensorflow() -> None:
-    """Keep its C++ part from logging what its build can do; to be called before it is imported."""
+def quiet_libraries() -> None:
+    """Keep what does not pass through logging from stderr; to be called before there are threads.
+
+    TensorFlow's C++ part logs what its build can do, unless told before it is imported. Readers of
+    medical files quote them in warnings, and `warnings.catch_warnings` around a single read is not
+    safe among threads.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    warnings.filterwarnings("ignore", module=r"pydicom|nibabel|brain_tumor\.(dicom|nifti|images)")
 
 
 def log_config(level: int, form: LogFormat) -> dict[str, Any]:
     """Return the set-up for `logging.config.dictConfig` and for gunicorn's `logconfig_dict`."""
     handlers = {"stderr": {"class": "logging.StreamHandler", "formatter": form}}
     # gunicorn gives its logger a handler of its own.
+    quoting = {"level": "CRITICAL", "handlers": [], "propagate": False}
     gunicorn = {"gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True}}
     return {
         "version": 1,
@@ -39,7 +49,11 @@ def log_config(level: int, form: LogFormat) -> dict[str, Any]:
         "formatters": {"text": {"()": _TextLines}, "json": {"()": _JsonLines}},
         "handlers": handlers,
         "root": {"level": level, "handlers": list(handlers)},
-        "loggers": {**{name: {"level": "WARNING"} for name in _NOISY}, **gunicorn},
+        "loggers": {
+            **{name: {"level": "WARNING"} for name in _NOISY},
+            **dict.fromkeys(_QUOTING, quoting),
+            **gunicorn,
+        },
     }
 
 

@@ -16,6 +16,7 @@ from brain_tumor.logs import LogFormat
 
 EngineName = Literal["auto", "openvino", "tensorflow"]
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
+DicomFrames = Literal["all", "middle"]
 
 
 class Settings(BaseSettings):
@@ -78,6 +79,9 @@ class Settings(BaseSettings):
         default=False,
         validation_alias="SAGEMAKER_BATCH",
         description="Set by Batch Transform: a bad line of JSON Lines never costs the whole file.",
+    )
+    dicom_frames: DicomFrames = Field(
+        default="all", description="Frames of a DICOM file that are predicted."
     )
 
     @property

@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from brain_tumor.logs import log_config, quiet_tensorflow
+from brain_tumor.logs import log_config, quiet_libraries
 from brain_tumor.settings import load_settings
 
 _settings = load_settings()
@@ -37,4 +37,4 @@ logconfig_dict = log_config(logging.INFO, _settings.log_format)
 def post_fork(server: Any, worker: Any) -> None:
     """Prepare the worker, before the application is built."""
     del server, worker
-    quiet_tensorflow()
+    quiet_libraries()
