@@ -108,7 +108,8 @@ def _read(data: bytes, max_pixels: int) -> FileDataset:
     modality = file.get("Modality")
     if modality not in MODALITIES:
         known = f"modality {modality}" if modality in _OTHER_MODALITIES else "another modality"
-        raise ImageError(f"The DICOM file is of {known}; wanted MR (or CT) images.")
+        found = known if modality else "no modality"
+        raise ImageError(f"The DICOM file is of {found}; wanted MR (or CT) images.")
     if "PixelData" not in file or "Rows" not in file or "Columns" not in file:
         raise ImageError("The DICOM file holds no image: no pixels, or no rows and columns.")
     syntax = file.file_meta.get("TransferSyntaxUID") or _guessed_syntax(file)
@@ -118,6 +119,8 @@ def _read(data: bytes, max_pixels: int) -> FileDataset:
             f"The DICOM file's transfer syntax is not read: {name}. Wanted an uncompressed one, "
             "JPEG, JPEG-LS, JPEG 2000 or RLE; dcmconv or gdcmconv --raw makes one."
         )
+    if syntax == uid.JPEGExtended12Bit and file.BitsStored > 8:
+        raise ImageError("The DICOM file holds lossy JPEG of 12 bits, which is not read; wanted 8.")
     file.file_meta.TransferSyntaxUID = syntax
     return file
 
