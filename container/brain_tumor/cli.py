@@ -1,16 +1,21 @@
 """The `brain-tumor` command: thin, every part is somewhere else."""
 
+import io
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 import brain_tumor
 from brain_tumor.errors import BrainTumorError
 from brain_tumor.logs import configure_logging
-from brain_tumor.settings import load_settings
+from brain_tumor.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from brain_tumor.images import Pixels
 
 _SOURCE = click.argument("source", type=click.Path(path_type=Path))
 
@@ -119,18 +124,22 @@ def evaluate(model_dir: Path, source: Path, out_dir: Path) -> None:
 @click.argument("model_dir", type=click.Path(path_type=Path))
 @click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True)
 def predict(model_dir: Path, files: tuple[Path, ...]) -> None:
-    """Print a JSON line of prediction for each of FILES; exit 1 if one could not be read."""
-    from brain_tumor.images import decode
+    """Print a JSON line of prediction for each scan in FILES; exit 1 if one could not be read.
+
+    Images, DICOM (each frame a line) and NIfTI (each axial slice a line).
+    """
     from brain_tumor.serving.classifier import load_classifier
 
-    classifier = load_classifier(model_dir, load_settings())
+    settings = load_settings()
+    classifier = load_classifier(model_dir, settings)
     failed = False
     for file in files:
-        try:
-            entry = classifier.classify([decode(file.read_bytes())])[0].as_json()
-        except (BrainTumorError, OSError) as error:
-            failed, entry = True, {"error": str(error)}
-        click.echo(json.dumps({"file": str(file), **entry}))
+        for place, item in _scans(file, settings):
+            if isinstance(item, Exception):
+                failed, entry = True, {"error": str(item)}
+            else:
+                entry = classifier.classify([item])[0].as_json()
+            click.echo(json.dumps({"file": str(file), **place, **entry}))
     sys.exit(int(failed))
 
 
@@ -154,6 +163,30 @@ def metric_definitions() -> None:
     from brain_tumor.training.metrics import METRIC_DEFINITIONS
 
     click.echo(json.dumps(METRIC_DEFINITIONS, indent=2))
+
+
+def _scans(file: Path, settings: Settings) -> Iterator[tuple[dict[str, int], "Pixels | Exception"]]:
+    """Give each scan of a file, and where in a volume it lies; what could not be read as its error.
+
+    A file is read as the body of a request without a telling type; old DICOM needs its suffix.
+    """
+    from brain_tumor.serving.bodies import Body
+    from brain_tumor.serving.payloads import DICOM, read_body
+
+    try:
+        data = file.read_bytes()
+        kind = DICOM if file.suffix.lower() == ".dcm" else ""
+        scans = read_body(
+            Body(io.BytesIO(data), len(data), kind, {}),
+            settings.max_pixels,
+            settings.max_images,
+            dicom_frames=settings.dicom_frames,
+        )
+    except (BrainTumorError, OSError) as error:
+        yield {}, error
+        return
+    for number, item in enumerate(scans.items):
+        yield {"slice": number} if scans.is_volume else {}, item
 
 
 def _print_summary(report: dict[str, Any]) -> None:

@@ -21,11 +21,11 @@ from brain_tumor.images import (
     MAX_PIXELS,
     Pixels,
     Slices,
+    is_dicom,
     reading,
     square_shape,
     with_square_pixels,
 )
-from brain_tumor.settings import DicomFrames
 
 MODALITIES = ("MR", "CT")
 """CT too: whether a picture is a brain MRI is for the model to say, and it sees many more kinds."""
@@ -64,12 +64,7 @@ _STEP = 1 << 20
 dicom_codecs.register()
 
 
-def is_dicom(start: bytes) -> bool:
-    """Tell by the first 132 bytes whether a file is DICOM; a few old ones do not say so."""
-    return start[128:132] == b"DICM"
-
-
-def decode_dicom(data: bytes, max_pixels: int = MAX_PIXELS, frames: DicomFrames = "all") -> Slices:
+def decode_dicom(data: bytes, max_pixels: int = MAX_PIXELS) -> Slices:
     """Read a DICOM file, and decode its frames as they are asked for.
 
     Grey values go through the file's modality LUT or rescale, and through its first VOI LUT or
@@ -79,7 +74,6 @@ def decode_dicom(data: bytes, max_pixels: int = MAX_PIXELS, frames: DicomFrames 
     Args:
         data: the file; the preamble may be missing.
         max_pixels: the largest frame, seen from the header alone.
-        frames: each frame, or only the middle one of a file with several.
 
     Raises:
         ImageTooLargeError: a frame has more pixels than `max_pixels`, or its file inflates to more
@@ -94,10 +88,7 @@ def decode_dicom(data: bytes, max_pixels: int = MAX_PIXELS, frames: DicomFrames 
         # One that can be seen to be too large or of no known spacing fails before it is decoded.
         spacing = display.spacing(display.header(file, 0))
         square_shape(int(file.Rows), int(file.Columns), spacing, max_pixels)
-    decode = partial(_decode, file, count, max_pixels)
-    if frames == "middle" and count > 1:
-        return Slices(1, lambda _: decode(count // 2))
-    return Slices(count, decode)
+    return Slices(count, partial(_decode, file, count, max_pixels))
 
 
 def _read(data: bytes, max_pixels: int) -> FileDataset:

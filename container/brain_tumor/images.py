@@ -28,6 +28,8 @@ would leave all else dark."""
 _MOST_OBLONG = 20
 """Pixels longer than this many times their width are a mistake in the file."""
 
+GZIP_MAGIC = b"\x1f\x8b"
+
 Pixels = NDArray[np.uint8]
 
 
@@ -120,6 +122,16 @@ def from_numbers(values: NDArray[np.generic], max_pixels: int = MAX_PIXELS) -> P
             "-1..1 or standardised."
         )
     return _grey(Image.fromarray(np.rint(numbers).astype(np.uint8)))
+
+
+def is_dicom(start: bytes) -> bool:
+    """Tell by the first 132 bytes whether a file is DICOM; a few old ones do not say so."""
+    return start[128:132] == b"DICM"
+
+
+def is_nifti(start: bytes) -> bool:
+    """Tell by the first 348 bytes whether a file is NIfTI, or the header of a pair of files."""
+    return start[344:347] in (b"n+1", b"ni1") or start[4:7] in (b"n+2", b"ni2")
 
 
 @contextmanager

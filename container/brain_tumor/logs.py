@@ -40,8 +40,8 @@ def quiet_libraries() -> None:
 def log_config(level: int, form: LogFormat) -> dict[str, Any]:
     """Return the set-up for `logging.config.dictConfig` and for gunicorn's `logconfig_dict`."""
     handlers = {"stderr": {"class": "logging.StreamHandler", "formatter": form}}
-    # gunicorn gives its logger a handler of its own.
     quoting = {"level": "CRITICAL", "handlers": [], "propagate": False}
+    # gunicorn gives its logger a handler of its own.
     gunicorn = {"gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True}}
     return {
         "version": 1,

@@ -17,27 +17,23 @@ from numpy.typing import NDArray
 
 from brain_tumor.errors import ImageError, ImageTooLargeError
 from brain_tumor.images import (
+    GZIP_MAGIC,
     MAX_PIXELS,
     PERCENTILES,
     Pixels,
     Slices,
+    is_nifti,
     reading,
     square_shape,
     to_grey,
     with_square_pixels,
 )
 
-GZIP_MAGIC = b"\x1f\x8b"
 _LARGEST_HEADER = 540
 _BYTES_A_PIXEL = 8
 """A volume may take so many times the limit of pixels: 400 MB at its default."""
 _SAMPLES = 2_000_000
 """Voxels that percentiles are taken of, evenly from the whole volume."""
-
-
-def is_nifti(start: bytes) -> bool:
-    """Tell by the first 348 bytes whether a file is NIfTI, or the header of a pair of files."""
-    return start[344:347] in (b"n+1", b"ni1") or start[4:7] in (b"n+2", b"ni2")
 
 
 @dataclass(frozen=True)

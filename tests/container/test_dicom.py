@@ -15,9 +15,9 @@ from pydicom import uid
 from pydicom.encaps import get_frame
 
 from brain_tumor import dicom_codecs
-from brain_tumor.dicom import decode_dicom, is_dicom
+from brain_tumor.dicom import decode_dicom
 from brain_tumor.errors import ImageError, ImageTooLargeError
-from brain_tumor.images import PERCENTILES, Pixels
+from brain_tumor.images import PERCENTILES, Pixels, is_dicom
 from tests.lossless import encode as encode_lossless
 from tests.medical import PYDICOM_FILES, dicom, item
 from tests.scans import encode, noise
@@ -28,8 +28,8 @@ FULL: dict[str, Any] = {"WindowCenter": 128, "WindowWidth": 256}
 Array = NDArray[Any]
 
 
-def _decode(data: bytes, **options: Any) -> Pixels:
-    slices = decode_dicom(data, **options)
+def _decode(data: bytes) -> Pixels:
+    slices = decode_dicom(data)
     assert slices.count == 1
     return slices.decode(0)
 
@@ -235,13 +235,6 @@ def test_frames_are_decoded_one_at_a_time_in_order() -> None:
     assert slices.count == 5
     for index in (3, 0, 4):
         np.testing.assert_array_equal(slices.decode(index), frames[index])
-
-
-def test_of_several_frames_the_middle_one_is_taken_where_that_is_set() -> None:
-    frames = np.stack([noise(n, 16) for n in range(5)])
-    decoded = _decode(dicom(frames, **FULL), frames="middle")
-    np.testing.assert_array_equal(decoded, frames[2])
-    np.testing.assert_array_equal(_decode(dicom(GREY, **FULL), frames="middle"), GREY)
 
 
 def test_frames_of_enhanced_files_have_their_own_window_and_spacing() -> None:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from brain_tumor.errors import ImageError, ImageTooLargeError
-from brain_tumor.images import PERCENTILES, Pixels
-from brain_tumor.nifti import decode_nifti, is_nifti
+from brain_tumor.images import PERCENTILES, Pixels, is_nifti
+from brain_tumor.nifti import decode_nifti
 from tests.medical import nifti
 from tests.scans import encode, noise
 

@@ -214,11 +214,16 @@ def _invoke(
         classifier = holder.get()
         held.enter_context(_place(places))
         body = held.enter_context(_body(flask.request, settings.max_body_mb))
-        scans = payloads.read_body(body, settings.max_pixels, settings.max_images, settings.batch)
+        scans = payloads.read_body(
+            body, settings.max_pixels, settings.max_images, settings.batch, settings.dicom_frames
+        )
         if media_type == overlay.PNG:
             return flask.Response(holder.draw_first(scans.items), mimetype=media_type)
         pieces = replies.write_reply(
-            holder.classify(scans.items), media_type, len(classifier.info.class_names)
+            holder.classify(scans.items),
+            media_type,
+            len(classifier.info.class_names),
+            scans.is_volume,
         )
         first = next(pieces)
         if scans.count <= LARGEST_BATCH or not replies.REPLY_TYPES[media_type].in_parts:

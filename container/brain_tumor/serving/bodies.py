@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import IO, BinaryIO, cast
 
 from brain_tumor.errors import ImageError, OverloadedError, PayloadError, PayloadTooLargeError
-from brain_tumor.images import Pixels
+from brain_tumor.images import Pixels, Slices
 
 IN_MEMORY_BYTES = 4_000_000
 """Larger bodies go to disk: a scan is far smaller, and up to 127 requests are read at once."""
@@ -57,6 +57,10 @@ class Scans:
     """Number of items."""
     items: Iterator[Item]
     """Decoded as they are asked for: decoded scans can be a thousand times larger than the body."""
+    is_volume: bool = False
+    """They are the slices of one file, so that one may be asked for that matters most."""
+    frames: Slices | None = None
+    """The frames of a DICOM file, of which an operator may want the middle one alone."""
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Request bodies to scans: which media type is read how. Knows no model."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from brain_tumor import images
 from brain_tumor.errors import (
@@ -13,11 +14,15 @@ from brain_tumor.serving.bodies import Body, Scans
 from brain_tumor.serving.forms import read_form
 from brain_tumor.serving.instances import read_document, read_lines
 from brain_tumor.serving.numbers import NPY_MAGIC, read_npy
+from brain_tumor.serving.volumes import middle_frame, read_dicom, read_nifti
+from brain_tumor.settings import DicomFrames
 
 JSON = "application/json"
 JSON_LINES = "application/jsonlines"
 NPY = "application/x-npy"
 FORM = "multipart/form-data"
+DICOM = "application/dicom"
+NIFTI_TYPES = ("application/x-nifti", "application/gzip")
 IMAGE_TYPES = (
     "image/jpeg",
     "image/png",
@@ -32,7 +37,13 @@ Reader = Callable[[Body, int], Scans]
 """Takes the body and the most pixels of an image."""
 
 
-def read_body(body: Body, max_pixels: int, max_images: int, batch: bool = False) -> Scans:
+def read_body(
+    body: Body,
+    max_pixels: int,
+    max_images: int,
+    batch: bool = False,
+    dicom_frames: DicomFrames = "all",
+) -> Scans:
     """Read the scans of a request body.
 
     Args:
@@ -40,6 +51,7 @@ def read_body(body: Body, max_pixels: int, max_images: int, batch: bool = False)
         max_pixels: the largest image that is decoded.
         max_images: the most images that are read.
         batch: the request comes from Batch Transform, which loses a whole file to one status.
+        dicom_frames: which frames of a DICOM file are read.
 
     Returns:
         One item a scan, in order. Where the format holds several, an unreadable one is an
@@ -56,6 +68,8 @@ def read_body(body: Body, max_pixels: int, max_images: int, batch: bool = False)
             "dropped it."
         )
     scans = _reader(body.media_type)(body, max_pixels)
+    if scans.frames is not None and dicom_frames == "middle":
+        scans = middle_frame(scans.frames)
     if scans.count > max_images:
         raise PayloadTooLargeError(
             f"The body holds {scans.count} images; at most {max_images} are read, the limit "
@@ -66,7 +80,7 @@ def read_body(body: Body, max_pixels: int, max_images: int, batch: bool = False)
     item = next(scans.items)
     if isinstance(item, ImageError):
         raise item
-    return Scans(1, iter([item]))
+    return replace(scans, items=iter([item]))
 
 
 def _reader(media_type: str) -> Reader:
@@ -95,6 +109,8 @@ def _read_by_first_bytes(body: Body, max_pixels: int) -> Scans:
 
 _FIRST_BYTES: tuple[tuple[Reader, Callable[[bytes], bool]], ...] = (
     (read_npy, lambda start: start.startswith(NPY_MAGIC)),
+    (read_dicom, images.is_dicom),
+    (read_nifti, lambda start: images.is_nifti(start) or start.startswith(images.GZIP_MAGIC)),
     (read_document, lambda start: start.lstrip()[:1] == b"{"),
 )
 """What else than an image a body without a telling type may be."""
@@ -105,6 +121,8 @@ _READERS: dict[str, Reader] = {
     JSON_LINES: read_lines,
     NPY: read_npy,
     FORM: read_form,
+    DICOM: read_dicom,
+    **dict.fromkeys(NIFTI_TYPES, read_nifti),
     **dict.fromkeys(("application/octet-stream", ""), _read_by_first_bytes),
 }
 """A new type is one line here."""

@@ -12,6 +12,7 @@ import numpy as np
 from brain_tumor.errors import BrainTumorError, ImageError
 from brain_tumor.serving.classifier import Prediction
 from brain_tumor.serving.payloads import JSON, JSON_LINES, NPY
+from brain_tumor.serving.suspicion import most_suspicious
 
 CSV = "text/csv"
 
@@ -27,19 +28,25 @@ class ReplyType:
     write: Writer
     in_parts: bool = False
     """What is written of some entries, put after what is written of those before, is the body."""
+    write_volume: Writer | None = None
+    """For the slices of a volume, where there is more to say of them."""
 
 
-def write_reply(parts: Iterable[Sequence[Entry]], media_type: str, classes: int) -> Iterator[bytes]:
+def write_reply(
+    parts: Iterable[Sequence[Entry]], media_type: str, classes: int, is_volume: bool = False
+) -> Iterator[bytes]:
     """Write the body, in as many pieces as can be sent before the last part is there.
 
     Args:
         parts: the entries of all scans, in order.
         media_type: one of `REPLY_TYPES`.
         classes: number of classes, the fields of a CSV row.
+        is_volume: the scans are slices of one volume.
     """
     reply = REPLY_TYPES[media_type]
+    write = (is_volume and reply.write_volume) or reply.write
     for entries in parts if reply.in_parts else [list(chain.from_iterable(parts))]:
-        yield reply.write(entries, classes)
+        yield write(entries, classes)
 
 
 def error_body(error: BrainTumorError) -> dict[str, Any]:
@@ -54,7 +61,16 @@ def _json_entry(entry: Entry) -> dict[str, Any]:
 
 
 def _json(entries: Sequence[Entry], _: int) -> bytes:
-    return (json.dumps({"predictions": [_json_entry(entry) for entry in entries]}) + "\n").encode()
+    return _document(entries)
+
+
+def _json_volume(entries: Sequence[Entry], _: int) -> bytes:
+    return _document(entries, most_suspicious=most_suspicious(entries))
+
+
+def _document(entries: Sequence[Entry], **more: Any) -> bytes:
+    document = {"predictions": [_json_entry(entry) for entry in entries], **more}
+    return (json.dumps(document) + "\n").encode()
 
 
 def _json_lines(entries: Sequence[Entry], _: int) -> bytes:
@@ -83,7 +99,7 @@ def _npy(entries: Sequence[Entry], classes: int) -> bytes:
 
 
 REPLY_TYPES: dict[str, ReplyType] = {
-    JSON: ReplyType(_json),
+    JSON: ReplyType(_json, write_volume=_json_volume),
     JSON_LINES: ReplyType(_json_lines, in_parts=True),
     CSV: ReplyType(_csv),
     NPY: ReplyType(_npy),

@@ -479,6 +479,7 @@ def test_serving_with_openvino_loads_neither_tensorflow_nor_what_only_training_n
         "scan = np.zeros((30, 20), np.uint8)\n"
         "assert classifier.classify([scan]) and classifier.evidence(scan)\n"
         "heavy = {'tensorflow', 'keras', 'sklearn', 'matplotlib', 'scipy', 'h5py'}\n"
+        "heavy |= {'pydicom', 'nibabel', 'openjpeg', 'brain_tumor.dicom', 'brain_tumor.nifti'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
