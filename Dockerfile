@@ -29,10 +29,10 @@ RUN python3 -m venv /opt/uv \
 #   libopenvino_*_frontend                  readers of other formats than TensorFlow's
 #   cache.json                              tuning of the GPU plugin
 #   openvino_telemetry                      would let OpenVINO's tools report their use home
-#   tests                                   the packages' own tests
+#   tests, test_files                       the packages' own tests and what they read
 RUN printf '%s\n' '#!/bin/sh' 'set -eu' 'cd /opt/venv/lib/python3*/site-packages' \
         'rm -rf tensorflow/include clang/native openvino/include openvino_telemetry' \
-        'find . -type d -name tests -prune -exec rm -rf {} +' \
+        'find . -type d \( -name tests -o -name test_files \) -prune -exec rm -rf {} +' \
         'cd openvino/libs' \
         'rm -f libopenvino_intel_gpu_plugin.so libopenvino_intel_npu_plugin.so cache.json' \
         'for format in gguf jax onnx paddle pytorch tensorflow_lite; do' \

@@ -2,7 +2,7 @@
 # Send one file to a local endpoint and print the answer.
 #
 # Usage: local_test/predict.sh PAYLOAD [CONTENT_TYPE]
-#   PAYLOAD        an image (jpg, png, ...), or a .json, .jsonl or .npy body
+#   PAYLOAD        an image (jpg, png, ...), .dcm, .nii, .nii.gz, or a .json, .jsonl or .npy body
 #   CONTENT_TYPE   default: by the file's ending; an unknown one is left to the server to recognise
 #   PORT           environment variable: the port of the endpoint (default: 8080)
 set -euo pipefail
@@ -23,6 +23,9 @@ case $payload in
   *.json) type=application/json ;;
   *.jsonl) type=application/jsonlines ;;
   *.npy) type=application/x-npy ;;
+  *.dcm) type=application/dicom ;;
+  *.nii) type=application/x-nifti ;;
+  *.nii.gz) type=application/gzip ;;
   *) type=application/x-image ;;
 esac
 

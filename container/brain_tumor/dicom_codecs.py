@@ -108,7 +108,7 @@ def _decode_jpeg_ls(frame: bytes, runner: DecodeRunner) -> bytes:
     with _JPEG_LS_PROCESSES:
         try:
             child = subprocess.run(
-                [sys.executable, "-c", _JPEG_LS],
+                [sys.executable, "-I", "-c", _JPEG_LS],
                 input=frame,
                 capture_output=True,
                 timeout=_JPEG_LS_SECONDS,

@@ -285,3 +285,50 @@ def test_values_that_are_no_numbers_are_refused_with_their_type(dtype: Any) -> N
 def test_too_many_numbers_are_refused_like_too_many_pixels() -> None:
     with pytest.raises(ImageTooLargeError, match="5 x 4 pixels"):
         images.from_numbers(np.zeros((4, 5)), max_pixels=19)
+
+
+# --- What readers of medical files share ---
+
+
+def test_numbers_become_grey_between_black_and_white_and_are_cut_beyond() -> None:
+    values = np.array([[-10, 0, 40, 100, 110]])
+    np.testing.assert_array_equal(images.to_grey(values, 0, 100), [[0, 0, 102, 255, 255]])
+    np.testing.assert_array_equal(images.to_grey(values, 50, 50), [[0, 0, 0, 255, 255]])
+    assert images.to_grey(np.full((2, 2), 7), 7, 7).max() == 0
+
+
+@pytest.mark.parametrize(
+    ("spacing", "shape"),
+    [((1, 1), (64, 96)), ((2, 1), (128, 96)), ((1, 2), (64, 192)), ((0.3, 0.3), (64, 96))],
+)
+def test_pixels_become_square_by_filling_up_the_coarser_direction(
+    spacing: tuple[float, float], shape: tuple[int, int]
+) -> None:
+    square = images.with_square_pixels(GREY, spacing)
+    assert square.shape == images.square_shape(64, 96, spacing, images.MAX_PIXELS) == shape
+    assert abs(float(square.mean()) - float(GREY.mean())) < 2
+
+
+@pytest.mark.parametrize(
+    "spacing", [(0, 1), (1, -1), (float("nan"), 1), (float("inf"), 1), (1, 21)]
+)
+def test_a_spacing_that_no_scan_has_is_refused(spacing: tuple[float, float]) -> None:
+    with pytest.raises(ImageError, match="no pixels of a scan"):
+        images.square_shape(64, 96, spacing, images.MAX_PIXELS)
+
+
+def test_pixels_are_counted_before_and_after_they_become_square() -> None:
+    for spacing in ((1, 1), (1, 2)):
+        with pytest.raises(ImageTooLargeError):
+            images.square_shape(64, 96, spacing, 64 * 96 * int(spacing[1]) - 1)
+
+
+def test_a_damaged_medical_file_is_an_error_that_does_not_quote_it() -> None:
+    with (
+        pytest.raises(ImageError, match="The DICOM file is damaged") as caught,
+        images.reading("DICOM"),
+    ):
+        raise ValueError("Jane Doe is no number")
+    assert "Jane" not in str(caught.value)
+    # Nor does a traceback show it.
+    assert caught.value.__suppress_context__

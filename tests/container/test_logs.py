@@ -97,3 +97,12 @@ def test_as_json_an_event_is_an_object_with_its_fields_the_request_and_the_excep
         "request_id": "abc-1",
         "status": 500,
     }
+
+
+@pytest.mark.parametrize("name", ["pydicom", "pydicom.pixels", "nibabel.global", "openjpeg"])
+def test_what_quotes_medical_files_logs_nothing(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging()
+    logging.getLogger(name).error("Jane Doe")
+    assert capsys.readouterr().err == ""

@@ -42,6 +42,16 @@ def test_json_has_one_entry_an_image_in_order_and_errors_in_their_place() -> Non
     assert json.loads(_written(MIXED, JSON)) == {"predictions": WRITTEN}
 
 
+def test_json_of_a_volume_names_the_most_suspicious_slice_and_other_types_are_as_ever() -> None:
+    volume = {
+        media_type: b"".join(write_reply([MIXED], media_type, 2, is_volume=True))
+        for media_type in (JSON, CSV)
+    }
+    suspicious = {"slice": 0, "label": "glioma", "probability": 0.75}
+    assert json.loads(volume[JSON]) == {"predictions": WRITTEN, "most_suspicious": suspicious}
+    assert volume[CSV].decode() == _written(MIXED, CSV)
+
+
 def test_json_lines_have_one_entry_a_line_and_a_newline_at_the_end() -> None:
     reply = _written(MIXED, JSON_LINES)
     assert reply.endswith("\n")
