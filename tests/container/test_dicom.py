@@ -4,11 +4,14 @@ import io
 import time
 import tracemalloc
 import zlib
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pydicom
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom import uid
@@ -372,3 +375,22 @@ def test_a_file_without_a_preamble_is_read_where_it_is_called_dicom() -> None:
     data = dicom(GREY, preamble=False, **FULL)
     assert not is_dicom(data)
     np.testing.assert_array_equal(_decode(data), GREY)
+
+
+WHOLE = [(PYDICOM_FILES / name).read_bytes() for name in ("MR_small.dcm", *SOURCES[:2])]
+
+
+@given(
+    st.sampled_from(WHOLE),
+    st.lists(st.tuples(st.integers(132, 5000), st.integers(0, 255)), min_size=1, max_size=9),
+)
+@settings(deadline=None, max_examples=200)
+def test_whatever_is_damaged_the_answer_is_pixels_or_an_error(
+    whole: bytes, changes: list[tuple[int, int]]
+) -> None:
+    damaged = bytearray(whole)
+    for at, value in changes:
+        damaged[at] = value
+    with suppress(ImageError):
+        slices = decode_dicom(bytes(damaged))
+        assert slices.decode(0).dtype == np.uint8
