@@ -85,7 +85,9 @@ def _windowed(values: NDArray[np.generic], header: Dataset) -> Pixels:
     function = str(header.get("VOILUTFunction") or "LINEAR").upper()
     # Narrower windows are errors; some files have a width of 0.
     if center is None or width is None or not width >= (1 if function == "LINEAR" else 1e-9):
-        return to_grey(values, *np.percentile(values.astype(np.float64), PERCENTILES))
+        return to_grey(
+            values, *np.percentile(values.astype(np.float64), PERCENTILES, overwrite_input=True)
+        )
     if function == "SIGMOID":
         return to_grey(1 / (1 + np.exp(-4 * (values.astype(np.float64) - center) / width)), 0, 1)
     if function == "LINEAR":
