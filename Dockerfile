@@ -81,7 +81,9 @@ ENV PATH=/usr/local/bin:/opt/venv/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/
     PYTHONUNBUFFERED=1
 
 # accept-bind-to-port: `serve` listens on SAGEMAKER_BIND_TO_PORT when an inference pipeline sets it.
+# multi-models: with SAGEMAKER_MULTI_MODEL=true `serve` loads and unloads models by /models.
 LABEL com.amazonaws.sagemaker.capabilities.accept-bind-to-port=true \
+    com.amazonaws.sagemaker.capabilities.multi-models=true \
     org.opencontainers.image.title="Brain tumour MRI classifier" \
     org.opencontainers.image.licenses=Apache-2.0 \
     org.opencontainers.image.version=0.1.0

@@ -207,10 +207,9 @@ def test_the_image_holds_little_that_nothing_uses(image: str) -> None:
 def test_labels_commands_and_user_are_what_the_platform_expects(image: str) -> None:
     described = inspect(image)
     config = described["Config"]
-    label = "com.amazonaws.sagemaker.capabilities.accept-bind-to-port"
-    assert config["Labels"][label] == "true"
-    # Not announced before it is true.
-    assert "com.amazonaws.sagemaker.capabilities.multi-models" not in config["Labels"]
+    for capability in ("accept-bind-to-port", "multi-models"):
+        label = f"com.amazonaws.sagemaker.capabilities.{capability}"
+        assert config["Labels"][label] == "true"
     assert described["Architecture"] == "amd64"
     assert config["Entrypoint"] is None
     assert config["User"] in ("", "root", "0")

@@ -143,6 +143,21 @@ def predict(model_dir: Path, files: tuple[Path, ...]) -> None:
     sys.exit(int(failed))
 
 
+@main.command("sample-payload")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("files", type=click.Path(path_type=Path), nargs=-1)
+def sample_payload(out: Path, files: tuple[Path, ...]) -> None:
+    """Write OUT.tar.gz for SageMaker's Inference Recommender: FILES, all of one type.
+
+    Without FILES it holds the mean scans of the model in /opt/ml/model (SAGEMAKER_BASE_DIR).
+    """
+    from brain_tumor.serving import sample_payload as samples
+
+    payload = samples.of_files(files) if files else samples.of_model(load_settings().model_dir)
+    content_type = samples.write(out, payload)
+    click.echo(f"Written to {out}: {len(payload)} files. SupportedContentTypes: {content_type}")
+
+
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="JSON schema, with types and ranges.")
 def hyperparameters(as_json: bool) -> None:

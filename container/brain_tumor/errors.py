@@ -76,6 +76,34 @@ class SessionError(BrainTumorError):
     code = "no_sessions"
 
 
+class ModelNotLoadedError(BrainTumorError):
+    """A multi-model endpoint is asked for a model that it has not loaded."""
+
+    status = 404
+    code = "model_not_loaded"
+
+
+class ModelLoadedError(BrainTumorError):
+    """A multi-model endpoint is told to load a model under a name that is taken."""
+
+    status = 409
+    code = "model_already_loaded"
+
+
+class UnusableModelError(BrainTumorError):
+    """A multi-model endpoint is told to load what is no model, or lies in a forbidden place."""
+
+    status = 400
+    code = "unusable_model"
+
+
+class InsufficientMemoryError(BrainTumorError):
+    """A model does not fit into memory beside those that are loaded."""
+
+    status = 507
+    code = "insufficient_memory"
+
+
 class OverloadedError(BrainTumorError):
     """More requests at once than there are threads, or room on disk, for."""
 

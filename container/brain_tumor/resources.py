@@ -4,9 +4,12 @@ Docker and Kubernetes limit by cgroups: the kernel's documentation, "Control Gro
 memory.max), "CFS Bandwidth Control" and "Memory Resource Controller" for version 1.
 """
 
+import ctypes
+import gc
 import math
 import os
 import resource
+from contextlib import suppress
 from pathlib import Path
 
 _CGROUP, _CPUINFO = Path("/sys/fs/cgroup"), Path("/proc/cpuinfo")
@@ -35,6 +38,14 @@ def resident_memory() -> int:
         return int(statm[1]) * os.sysconf("SC_PAGE_SIZE")
     # Not Linux. The peak is the nearest that is known; macOS counts it in bytes.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def release_memory() -> None:
+    """Give memory that nothing uses back to the machine, so that other processes can have it."""
+    gc.collect()
+    # glibc keeps what is freed for later; other C libraries have no such function.
+    with suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def has_vnni(cpuinfo: Path = _CPUINFO) -> bool:

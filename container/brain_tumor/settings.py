@@ -42,6 +42,16 @@ class Settings(BaseSettings):
         default="0.0.0.0",  # noqa: S104 - the platform connects from outside the container
         description="Address that `serve` listens on.",
     )
+    multi_model: bool = Field(
+        default=False,
+        validation_alias="SAGEMAKER_MULTI_MODEL",
+        description="Serve many models, loaded and unloaded by /models.",
+    )
+    memory_mb: float | None = Field(
+        default=None,
+        gt=0,
+        description="Memory of a multi-model endpoint; default: what the container is allowed.",
+    )
     engine: EngineName = Field(
         default="auto", description="Inference engine; auto takes the fastest one there is."
     )
@@ -60,6 +70,12 @@ class Settings(BaseSettings):
     )
     threads: int = Field(
         default=128, ge=2, le=1024, description="Requests that `serve` handles at the same time."
+    )
+    hang_seconds: float = Field(
+        default=30, gt=0, description="A prediction that runs longer makes /ping answer 503."
+    )
+    drain_seconds: int = Field(
+        default=6, ge=1, description="How long requests in flight may go on after SIGTERM."
     )
     max_body_mb: float = Field(
         default=100, gt=0, description="Request bodies above this many MB are answered 413."
@@ -88,6 +104,11 @@ class Settings(BaseSettings):
     def model_dir(self) -> Path:
         """The folder that holds the model artifact."""
         return self.base_dir / "model"
+
+    @property
+    def models_dir(self) -> Path:
+        """The folder below which the models of a multi-model endpoint lie."""
+        return self.base_dir / "models"
 
     @property
     def max_pixels(self) -> int:

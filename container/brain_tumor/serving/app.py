@@ -1,5 +1,6 @@
 """The HTTP routes: the only module that knows Flask."""
 
+import json
 import logging
 import os
 import re
@@ -7,9 +8,10 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import flask
@@ -21,9 +23,11 @@ import brain_tumor
 from brain_tumor.errors import (
     BrainTumorError,
     ImageError,
+    ModelNotLoadedError,
     NotAcceptableError,
     NotReadyError,
     OverloadedError,
+    PayloadError,
     SessionError,
 )
 from brain_tumor.images import Pixels, resize
@@ -32,7 +36,9 @@ from brain_tumor.resources import allowed_cores, allowed_memory, resident_memory
 from brain_tumor.serving import bodies, overlay, payloads, replies, transforms
 from brain_tumor.serving.batcher import LARGEST_BATCH
 from brain_tumor.serving.classifier import Classifier, Prediction, load_classifier
+from brain_tumor.serving.memory import MemoryBudget
 from brain_tumor.serving.metrics import CONTENT_TYPE, Metrics
+from brain_tumor.serving.models import Listed, Models
 from brain_tumor.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -40,6 +46,7 @@ log = logging.getLogger(__name__)
 # gunicorn ends the whole server, with this exit code, when a worker exits with it.
 _WORKER_BOOT_ERROR = 3
 _RETRY_AFTER_SECONDS = "5"
+_MAX_LOAD_MB = 0.1
 # What the caller of InvokeEndpoint gives to find the request again.
 _INFERENCE_ID = "X-Amzn-SageMaker-Inference-Id"
 _PLAIN_ID = re.compile(r"[\x21-\x7e]{1,64}")
@@ -49,20 +56,26 @@ _REPLY_TYPES = (*replies.REPLY_TYPES, overlay.PNG)
 class ModelHolder:
     """The classifier, once it is loaded and has predicted."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics | None = None) -> None:
         self._classifier: Classifier | None = None
         self._broken = False
-        self.metrics = Metrics()
+        self._proving = threading.Lock()
+        self.metrics = metrics or Metrics()
 
-    def load(self, settings: Settings) -> None:
-        """Load the model.
+    def load(self, settings: Settings, folder: Path | None = None) -> None:
+        """Load the model in `folder`, or in the one that the settings name.
 
         Raises:
             ArtifactError: the model cannot be read or run.
         """
         start = time.monotonic()
-        self._classifier = load_classifier(settings.model_dir, settings, self.metrics)
+        self._classifier = load_classifier(folder or settings.model_dir, settings, self.metrics)
         log.info("Model ready after %.1f s", time.monotonic() - start)
+
+    def close(self) -> None:
+        """Free the model's memory once what was begun is answered."""
+        if self._classifier:
+            self._classifier.close()
 
     def get(self) -> Classifier:
         """Return the classifier.
@@ -97,10 +110,13 @@ class ModelHolder:
 
     def _predict(self, classifier: Classifier, scans: list[Pixels]) -> list[Prediction]:
         try:
-            return classifier.classify(scans)
+            predictions = classifier.classify(scans)
         except BaseException:
             self._broken = True
             raise
+        if scans:
+            self._broken = False
+        return predictions
 
     def draw_first(self, items: Iterator[bodies.Item]) -> bytes:
         """Classify the first scan and lay its heat map over it: a PNG.
@@ -119,41 +135,83 @@ class ModelHolder:
         text = overlay.describe(prediction, classifier.info)
         return overlay.draw(scan, evidence[prediction.label], text)
 
-    def check(self) -> None:
+    def check(self, hang_seconds: float) -> None:
         """Make sure that predictions can be given; after one that failed, by a real one.
 
         Raises:
-            NotReadyError: it is still loading, or prediction is broken.
+            NotReadyError: it is still loading, or prediction is broken or hangs.
         """
-        classifier = self.get()
+        self.check_progress(hang_seconds)
         if self._broken:
-            try:
-                classifier.warm_up()
-            # Whatever the runtime raises: it is not healthy.
-            except Exception as error:
-                log.exception("Prediction is broken")
-                raise NotReadyError("Prediction is broken; the log has the cause.") from error
-            self._broken = False
+            self._prove()
+
+    def check_progress(self, hang_seconds: float) -> None:
+        """Make sure that no prediction has been running for longer than that.
+
+        Raises:
+            NotReadyError: it is still loading, or one has.
+        """
+        running = self.get().running_seconds
+        if running > hang_seconds:
+            log.error("A prediction has been running for %.0f s", running)
+            raise NotReadyError(f"A prediction has been running for {running:.0f} s.")
+
+    def _prove(self) -> None:
+        # One at a time: behind a long queue, pings would take every thread there is.
+        if not self._proving.acquire(blocking=False):
+            raise NotReadyError("Prediction was broken and is being tried.")
+        try:
+            self.get().warm_up()
+        # Whatever the runtime raises: it is not healthy.
+        except Exception as error:
+            log.exception("Prediction is broken")
+            raise NotReadyError("Prediction is broken; the log has the cause.") from error
+        finally:
+            self._proving.release()
+        self._broken = False
 
 
 def create_app(settings: Settings | None = None, holder: ModelHolder | None = None) -> flask.Flask:
     """Build the application.
 
     Without a `holder` the model is loaded in the background: /ping answers 503 meanwhile, and a
-    model that cannot be loaded ends the server, since it would never be healthy.
+    model that cannot be loaded ends the server, since it would never be healthy. A multi-model
+    endpoint begins without a model.
     """
     settings = settings or load_settings()
     app = flask.Flask("brain_tumor", static_folder=None)
-    if holder is None:
-        holder = ModelHolder()
-        threading.Thread(target=_load_or_die, args=(holder, settings), daemon=True).start()
-    _add_routes(app, settings, holder)
+    # One thread stays free, so that /ping never waits behind requests, however slow they come in.
+    places = threading.BoundedSemaphore(settings.threads - 1)
+    if settings.multi_model:
+        metrics = Metrics()
+        _add_model_routes(app, settings, _models(settings, metrics), places)
+    else:
+        holder = holder or _load_in_background(settings)
+        metrics = holder.metrics
+        _add_routes_of_one_model(app, settings, holder, places)
+    _add_routes(app, settings, metrics)
     _add_errors(app)
     app.before_request(_note_start)
     app.after_request(_log_request)
     app.after_request(_name_request)
-    app.after_request(partial(_count_request, holder.metrics))
+    app.after_request(partial(_count_request, metrics))
     return app
+
+
+def _load_in_background(settings: Settings) -> ModelHolder:
+    holder = ModelHolder()
+    threading.Thread(target=_load_or_die, args=(holder, settings), daemon=True).start()
+    return holder
+
+
+def _models(settings: Settings, metrics: Metrics) -> Models[ModelHolder]:
+    def load(folder: Path) -> ModelHolder:
+        holder = ModelHolder(metrics)
+        holder.load(settings, folder)
+        return holder
+
+    allowed = allowed_memory() if settings.memory_mb is None else settings.memory_mb * 1_000_000
+    return Models(settings.models_dir, load, MemoryBudget(int(allowed)))
 
 
 def _load_or_die(holder: ModelHolder, settings: Settings) -> None:
@@ -167,20 +225,15 @@ def _load_or_die(holder: ModelHolder, settings: Settings) -> None:
         os._exit(_WORKER_BOOT_ERROR)
 
 
-def _add_routes(app: flask.Flask, settings: Settings, holder: ModelHolder) -> None:
+def _add_routes(app: flask.Flask, settings: Settings, metrics: Metrics) -> None:
     @app.get("/")
     def index() -> dict[str, Any]:
         routes = sorted({rule.rule for rule in app.url_map.iter_rules()})
         return {"name": "brain-tumor", "version": brain_tumor.__version__, "routes": routes}
 
-    @app.route("/ping", methods=["GET", "POST"])
-    def ping() -> flask.Response:
-        holder.check()
-        return flask.Response(status=200)
-
     @app.get("/metrics")
-    def metrics() -> flask.Response:
-        return flask.Response(holder.metrics.text(), content_type=CONTENT_TYPE)
+    def figures() -> flask.Response:
+        return flask.Response(metrics.text(), content_type=CONTENT_TYPE)
 
     @app.get("/execution-parameters")
     def execution_parameters() -> dict[str, str | int]:
@@ -188,12 +241,83 @@ def _add_routes(app: flask.Flask, settings: Settings, holder: ModelHolder) -> No
             settings, settings.cores or allowed_cores(), allowed_memory(), resident_memory()
         )
 
-    # One thread stays free, so that /ping never waits behind requests, however slow they come in.
-    places = threading.BoundedSemaphore(settings.threads - 1)
+
+def _add_routes_of_one_model(
+    app: flask.Flask, settings: Settings, holder: ModelHolder, places: threading.BoundedSemaphore
+) -> None:
+    @app.route("/ping", methods=["GET", "POST"])
+    def ping() -> flask.Response:
+        holder.check(settings.hang_seconds)
+        return flask.Response(status=200)
 
     @app.post("/invocations")
     def invocations() -> flask.Response:
         return _invoke(nullcontext(holder), settings, places)
+
+
+def _add_model_routes(
+    app: flask.Flask,
+    settings: Settings,
+    models: Models[ModelHolder],
+    places: threading.BoundedSemaphore,
+) -> None:
+    """Add the routes of a multi-model endpoint (SageMaker's "Custom containers contract")."""
+
+    @app.route("/ping", methods=["GET", "POST"])
+    def ping() -> flask.Response:
+        # Not by a prediction: one model that is broken must not cost the others their machine.
+        for holder in models.all():
+            holder.check_progress(settings.hang_seconds)
+        return flask.Response(status=200)
+
+    @app.route("/invocations", methods=["GET", "POST"])
+    def invocations() -> flask.Response:
+        raise ModelNotLoadedError(
+            "SAGEMAKER_MULTI_MODEL is set, so there is no one model: POST to /models/NAME/invoke. "
+            "Usual cause: an InvokeEndpoint without TargetModel."
+        )
+
+    @app.get("/models")
+    def list_models() -> dict[str, Any]:
+        page, token = models.page(flask.request.args.get("next_page_token", ""))
+        listed = {"models": [_listed(model) for model in page]}
+        return {**listed, "nextPageToken": token} if token else listed
+
+    @app.post("/models")
+    def load_model() -> dict[str, Any]:
+        with _place(places), _body(flask.request, _MAX_LOAD_MB) as body:
+            name, url = _name_and_url(body.whole())
+            models.load(name, url)
+        return _listed(Listed(name, url))
+
+    @app.get("/models/<name>")
+    def describe_model(name: str) -> dict[str, Any]:
+        return _listed(models.describe(name))
+
+    @app.delete("/models/<name>")
+    def unload_model(name: str) -> dict[str, Any]:
+        with _place(places):
+            models.unload(name)
+        return {}
+
+    @app.post("/models/<name>/invoke")
+    def invoke_model(name: str) -> flask.Response:
+        return _invoke(models.use(name), settings, places)
+
+
+def _listed(model: Listed) -> dict[str, Any]:
+    return {"modelName": model.name, "modelUrl": model.url}
+
+
+def _name_and_url(body: bytes) -> tuple[str, str]:
+    document: Any = None
+    with suppress(ValueError, RecursionError):
+        document = json.loads(body)
+    if isinstance(document, dict):
+        name, url = document.get("model_name"), document.get("url")
+        if isinstance(name, str) and isinstance(url, str):
+            return name, url
+    raise PayloadError('Wanted {"model_name": "<name>", "url": "<folder of the model>"}.')
 
 
 def _invoke(

@@ -5,6 +5,7 @@ so that a lone request is as fast as without it. Timed batching adds its delay t
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -38,6 +39,10 @@ def batch_sizes(largest: int = LARGEST_BATCH) -> list[int]:
     return [2**power for power in range(largest.bit_length()) if 2**power <= largest]
 
 
+def _closed(_: NDArray[np.uint8]) -> Scores:
+    raise RuntimeError("The batcher was closed.")
+
+
 class Batcher:
     """Scores images as `scores` does, called from one thread of its own; safe for many callers."""
 
@@ -59,28 +64,53 @@ class Batcher:
         self._sizes = batch_sizes(largest)
         self._queue: deque[_Waiting] = deque()
         self._arrived = threading.Condition()
-        threading.Thread(target=self._run, name="batcher", daemon=True).start()
+        self._closed = False
+        self._began: float | None = None
+        self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
+        self._thread.start()
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Scores:
         """Score (n, size, size) images; blocks until all are done.
 
         Raises:
             Exception: what the engine raised for the first image that it could not score.
+            RuntimeError: it was closed.
         """
         waiting = [_Waiting(image, Future()) for image in pixels]
         with self._arrived:
+            if self._closed:
+                raise RuntimeError("The batcher was closed.")
             self._queue.extend(waiting)
             self._arrived.notify()
         rows, foreign = zip(*(image.answer.result() for image in waiting), strict=True)
         return Scores(np.stack(rows), np.array(foreign, np.float32))
 
+    @property
+    def running_seconds(self) -> float:
+        """How long the engine has been at work on the batch of now; 0 where there is none."""
+        began = self._began
+        return 0.0 if began is None else time.monotonic() - began
+
+    def close(self) -> None:
+        """Answer what waits, end the thread, and let go of the engine, so that it can be freed."""
+        with self._arrived:
+            self._closed = True
+            self._arrived.notify()
+        self._thread.join()
+        self._scores = _closed
+
     def _run(self) -> None:
-        while True:
-            self._predict(self._take())
+        while batch := self._take():
+            self._began = time.monotonic()
+            self._predict(batch)
+            self._began = None
 
     def _take(self) -> list[_Waiting]:
+        """Wait for images and take a batch of them; it is empty after the last one of all."""
         with self._arrived:
-            self._arrived.wait_for(lambda: self._queue)
+            self._arrived.wait_for(lambda: self._queue or self._closed)
+            if not self._queue:
+                return []
             size = max(size for size in self._sizes if size <= len(self._queue))
             return [self._queue.popleft() for _ in range(size)]
 

@@ -1,7 +1,7 @@
 """From decoded scans to labelled predictions. Knows no HTTP and opens no files."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -54,10 +54,32 @@ class Classifier:
         scores: artifact.ScoresFn,
         info: artifact.ModelInfo,
         heat_maps: artifact.HeatMapsFn = unavailable,
+        closed: Callable[[], None] = lambda: None,
     ) -> None:
+        """Wrap an engine.
+
+        Args:
+            scores: the engine, or the batcher before it.
+            info: the content of model.json.
+            heat_maps: those of the same network.
+            closed: called when it is closed.
+        """
         self.info = info
         self._scores = scores
         self._heat_maps = heat_maps
+        self._closed = closed
+
+    @property
+    def running_seconds(self) -> float:
+        """How long the prediction of now has been running; 0 where there is none."""
+        return self._scores.running_seconds if isinstance(self._scores, Batcher) else 0.0
+
+    def close(self) -> None:
+        """End its thread once what waits is answered, and free the engine."""
+        if isinstance(self._scores, Batcher):
+            self._scores.close()
+        self._heat_maps = unavailable
+        self._closed()
 
     def classify(self, scans: Sequence[Pixels]) -> list[Prediction]:
         """Classify scans of any size, (height, width) uint8 0-255 each; one prediction a scan."""
@@ -143,5 +165,5 @@ def load_classifier(
     largest = largest_batch(cores)
     engine.warm_up(info.image_size, batch_sizes(largest))
     metrics = metrics or Metrics()
-    metrics.serves(engine)
-    return Classifier(Batcher(engine.scores, largest, metrics.predicted), info, engine.heat_maps)
+    batcher = Batcher(engine.scores, largest, metrics.predicted)
+    return Classifier(batcher, info, engine.heat_maps, metrics.serves(engine))

@@ -20,8 +20,8 @@ preload_app = False
 # The platform gives 60 s, batch and async jobs more; a worker's heartbeat does not wait for
 # requests, so this only ends a worker that hangs as a whole.
 timeout = 120
-# `docker stop` waits 10 s, SageMaker 30 s, before SIGKILL.
-graceful_timeout = 6
+# `docker stop` waits 10 s, SageMaker 30 s, before SIGKILL. It ends sooner when all are answered.
+graceful_timeout = _settings.drain_seconds
 # Longer than the idle time of the platform's front end, so that it is never the one hung up on.
 keepalive = 75
 # The control socket (gunicorn 25) would be written to $HOME, which may be read-only.

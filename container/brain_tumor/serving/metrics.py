@@ -3,12 +3,16 @@
 Names follow https://prometheus.io/docs/practices/naming/.
 """
 
+import threading
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
     Gauge,
     Histogram,
-    Info,
     ProcessCollector,
     generate_latest,
 )
@@ -27,11 +31,19 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        self._engine = Info(
-            "brain_tumor_engine", "What predicts, and why.", registry=self._registry
+        # Of several models, how many each engine serves for the same reason.
+        self._engine = Gauge(
+            "brain_tumor_engine_info",
+            "What predicts, and why.",
+            ["name", "precision", "why"],
+            registry=self._registry,
         )
+        self._engines: Counter[tuple[str, str, str]] = Counter()
+        self._changing = threading.Lock()
         self._ready = Gauge(
-            "brain_tumor_ready", "1 once the model serves.", registry=self._registry
+            "brain_tumor_ready",
+            "1 once the model serves; of a multi-model endpoint the number of models.",
+            registry=self._registry,
         )
         self._requests = Histogram(
             "brain_tumor_request_seconds",
@@ -47,10 +59,26 @@ class Metrics:
             registry=self._registry,
         )
 
-    def serves(self, engine: Engine) -> None:
-        """Note that a model is loaded."""
-        self._engine.info({"name": engine.name, "precision": engine.precision, "why": engine.why})
-        self._ready.set(1)
+    def serves(self, engine: Engine) -> Callable[[], None]:
+        """Note that a model is loaded.
+
+        Returns:
+            What to call when it is unloaded: nothing is kept of it.
+        """
+        # Not the engine itself, which must be free to go.
+        labels = (engine.name, engine.precision, engine.why)
+        self._count(labels, 1)
+        return partial(self._count, labels, -1)
+
+    def _count(self, labels: tuple[str, str, str], change: int) -> None:
+        with self._changing:
+            self._engines[labels] += change
+            self._ready.inc(change)
+            if self._engines[labels]:
+                self._engine.labels(*labels).set(self._engines[labels])
+            else:
+                self._engine.remove(*labels)
+                del self._engines[labels]
 
     def predicted(self, images: int) -> None:
         """Note a batch."""

@@ -15,7 +15,10 @@ def main() -> None:
     Exits with 1 and a sentence when a setting or the model folder cannot be used.
     """
     try:
-        artifact.load_info(load_settings().model_dir)
+        settings = load_settings()
+        # A multi-model endpoint gets its models later, by POST /models.
+        if not settings.multi_model:
+            artifact.load_info(settings.model_dir)
     except BrainTumorError as error:
         sys.exit(f"serve: {error}")
     sys.argv = [
