@@ -5,7 +5,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,19 @@ def request(
         connection.close()
 
 
+def wait_until_refused(port: int) -> None:
+    """Return once the server no longer answers new requests: it has seen the signal."""
+    for _ in range(100):
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=0.1) as probe:
+                probe.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                if not probe.recv(1):
+                    return
+        except OSError:
+            return
+    raise AssertionError("the server still answers new requests after SIGTERM")
+
+
 class Server:
     """A running `serve`."""
 
@@ -60,10 +73,26 @@ class Server:
     @contextmanager
     def start(cls, ml_dir: Path, port: int, log: Path, **env: str) -> Iterator[Self]:
         """Start `serve` on a model folder; it is ended with the block."""
+        settings = {"SAGEMAKER_BASE_DIR": str(ml_dir), "PORT": str(port), **env}
+        with cls.launch([BIN / "serve"], port, log, settings) as server:
+            yield server
+
+    @classmethod
+    @contextmanager
+    def launch(
+        cls,
+        command: Sequence[str | Path],
+        port: int,
+        log: Path,
+        env: Mapping[str, str],
+        cwd: Path | None = None,
+    ) -> Iterator[Self]:
+        """Start a command that becomes `serve`; it is ended with the block."""
         with log.open("wb") as sink:
             process = subprocess.Popen(
-                [BIN / "serve"],
-                env={**os.environ, "SAGEMAKER_BASE_DIR": str(ml_dir), "PORT": str(port), **env},
+                command,
+                cwd=cwd,
+                env={**os.environ, **env},
                 stdout=sink,
                 stderr=subprocess.STDOUT,
             )

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from tests.server import Server, free_port
+from tests.server import Server, free_port, wait_until_refused
 
 JPEG = {"Content-Type": "image/jpeg"}
 
@@ -210,23 +210,10 @@ def test_sigterm_finishes_the_request_in_flight_and_exits_0(
             # Another request is answered only after gunicorn has taken the first one in.
             assert server.request("GET", "/").status == 200
             server.process.send_signal(signal.SIGTERM)
-            _wait_until_refused(server.port)
+            wait_until_refused(server.port)
             connection.sendall(scans[0][1000:])
             assert connection.recv(12) == b"HTTP/1.1 200"
         assert server.process.wait(timeout=10) == 0
-
-
-def _wait_until_refused(port: int) -> None:
-    """Return once the server no longer answers new requests: it has seen the signal."""
-    for _ in range(100):
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=0.1) as probe:
-                probe.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                if not probe.recv(1):
-                    return
-        except OSError:
-            return
-    raise AssertionError("the server still answers new requests after SIGTERM")
 
 
 def test_serve_without_a_model_ends_at_once_and_names_the_folder(tmp_path: Path) -> None:

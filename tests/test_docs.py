@@ -21,6 +21,7 @@ def test_every_setting_stands_in_the_serving_page_with_its_default() -> None:
         "base_dir": "SAGEMAKER_BASE_DIR",
         "port": "SAGEMAKER_BIND_TO_PORT",
         "batch": "SAGEMAKER_BATCH",
+        "multi_model": "SAGEMAKER_MULTI_MODEL",
     }
     for name, field in Settings.model_fields.items():
         variable = aliases.get(name, f"BRAIN_TUMOR_{name.upper()}")

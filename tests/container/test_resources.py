@@ -11,6 +11,7 @@ from brain_tumor.resources import (
     allowed_memory,
     has_bfloat16,
     has_vnni,
+    release_memory,
     resident_memory,
 )
 from tests.scans import write_folder
@@ -102,3 +103,12 @@ def test_memory_in_use_is_counted_in_bytes_also_where_there_is_no_proc(
     assert resident_memory() > 10_000_000
     monkeypatch.setattr(resources, "_STATM", tmp_path / "none")
     assert resident_memory() > 10_000
+
+
+def test_memory_that_is_released_is_resident_no_more() -> None:
+    # Pieces too small to be given back by themselves.
+    held = [bytes(10_000) for _ in range(10_000)]
+    with_it = resident_memory()
+    del held
+    release_memory()
+    assert with_it - resident_memory() > 80_000_000

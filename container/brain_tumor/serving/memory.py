@@ -71,14 +71,15 @@ class MemoryBudget:
         """
         resident = self._resident()
         load = _Load(resident - self._before, files)
-        if self._first is None:
-            self._first = load
-        elif self._largest is None or load.grew > self._largest.grew:
-            self._largest = load
+        # Nothing is learnt from one that does not stay: it would keep out smaller ones for ever.
         if resident > self._limit:
             raise InsufficientMemoryError(
                 f"The model took {load.grew / _MB:.0f} MB, more than there is: {self._in_use()}."
             )
+        if self._first is None:
+            self._first = load
+        elif self._largest is None or load.grew > self._largest.grew:
+            self._largest = load
         # To read and compile a graph takes a fifth more than to keep it.
         release_memory()
 

@@ -1,6 +1,8 @@
 """serving.batcher: one queue between all requests and the engine."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -149,3 +151,44 @@ def test_every_core_has_two_images_of_the_largest_batch_within_bounds(
     cores: int, largest: int
 ) -> None:
     assert largest_batch(cores) == largest
+
+
+# --- Its end, and how long it has been at work ---
+
+
+def test_closing_answers_what_waits_ends_the_thread_and_lets_go_of_the_engine(
+    pool: ThreadPoolExecutor,
+) -> None:
+    gate = _Gate()
+    batcher = Batcher(gate)
+    answers = [pool.submit(batcher, np.stack([_image(0)]))]
+    assert gate.busy.wait(30)
+    answers += [pool.submit(batcher, np.stack([_image(n)])) for n in range(1, 4)]
+    while len(batcher._queue) < 3:
+        pass
+    closing = pool.submit(batcher.close)
+    gate.open.set()
+    closing.result(30)
+    assert [float(answer.result(30).foreign[0]) for answer in answers] == [0, -1, -2, -3]
+    assert not batcher._thread.is_alive()
+    freed = weakref.ref(gate)
+    del gate
+    gc.collect()
+    assert freed() is None
+    with pytest.raises(RuntimeError, match="was closed"):
+        batcher(np.stack([_image(1)]))
+
+
+def test_it_tells_how_long_the_batch_of_now_has_been_running(pool: ThreadPoolExecutor) -> None:
+    gate = _Gate()
+    batcher = Batcher(gate)
+    assert batcher.running_seconds == 0
+    answer = pool.submit(batcher, np.stack([_image(0)]))
+    assert gate.busy.wait(30)
+    before = batcher.running_seconds
+    while batcher.running_seconds <= before:
+        pass
+    gate.open.set()
+    answer.result(30)
+    batcher.close()
+    assert batcher.running_seconds == 0
