@@ -29,6 +29,7 @@ COMMANDS = (
     "predict",
     "hyperparameters",
     "metric-definitions",
+    "sample-payload",
 )
 
 STAND_IN = artifact.without_foreign(Recorder())
@@ -162,6 +163,24 @@ def test_predict_goes_on_after_a_bad_file_and_exits_1(model: Path, tmp_path: Pat
     assert "no image" in bad["error"]
     assert "No such file" in missing["error"]
     assert good["label"] in CLASS_NAMES
+
+
+def test_sample_payload_packs_files_and_names_their_content_type(tmp_path: Path) -> None:
+    scans = write_folder(tmp_path / "scans", {"a.jpg": jpeg(1), "b.jpg": jpeg(2)})
+    out = tmp_path / "payload.tar.gz"
+    result = _run("sample-payload", out, scans / "a.jpg", scans / "b.jpg")
+    assert result.exit_code == 0, result.output
+    assert "2 files. SupportedContentTypes: image/jpeg" in result.output
+    assert out.is_file()
+
+
+def test_sample_payload_without_files_or_a_models_check_says_what_to_do(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(model.parent))
+    result = _run("sample-payload", tmp_path / "payload.tar.gz")
+    assert result.exit_code == 1
+    assert "holds no check.npz" in result.stderr
 
 
 def test_evaluate_writes_the_reports_of_all_scans(model: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -25,6 +26,7 @@ from brain_tumor.artifact import Scores, without_foreign
 from brain_tumor.errors import ArtifactError
 from brain_tumor.serving import app as module
 from brain_tumor.serving.app import ModelHolder, create_app
+from brain_tumor.serving.batcher import Batcher
 from brain_tumor.serving.classifier import Classifier
 from brain_tumor.serving.engine import Engine
 from brain_tumor.settings import Settings
@@ -720,3 +722,126 @@ def test_replies_that_are_one_document_are_sent_whole_with_their_length(accept: 
         "/invocations", data=FORTY, headers=LINES | {"Accept": accept}
     )
     assert response.content_length == len(response.data)
+
+
+# --- Health: what hangs, what is broken ---
+
+
+def _hanging(may_go_on: threading.Event) -> tuple[Classifier, threading.Event]:
+    """Give a classifier whose predictions wait, and what is set once one has begun."""
+    classifier, recorder = stand_in()
+    begun = threading.Event()
+
+    def predict(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        begun.set()
+        assert may_go_on.wait(30)
+        return recorder(pixels)
+
+    return Classifier(Batcher(without_foreign(predict)), classifier.info), begun
+
+
+def test_ping_is_503_while_a_prediction_hangs_and_200_once_it_has_ended() -> None:
+    go_on = threading.Event()
+    classifier, begun = _hanging(go_on)
+    client = _client(classifier, hang_seconds=0.05)
+    other = client.application.test_client()
+    thread = threading.Thread(target=lambda: _post(other, jpeg(0), "image/jpeg"))
+    assert client.get("/ping").status_code == 200
+    thread.start()
+    assert begun.wait(30)
+    while classifier.running_seconds < 0.06:
+        pass
+    assert "has been running for" in _error(client.get("/ping"), 503, "not_ready")
+    go_on.set()
+    thread.join(30)
+    assert client.get("/ping").status_code == 200
+    classifier.close()
+
+
+def test_a_prediction_that_takes_its_time_is_not_taken_for_one_that_hangs() -> None:
+    go_on = threading.Event()
+    classifier, begun = _hanging(go_on)
+    client = _client(classifier)
+    other = client.application.test_client()
+    thread = threading.Thread(target=lambda: _post(other, jpeg(0), "image/jpeg"))
+    thread.start()
+    assert begun.wait(30)
+    assert client.get("/ping").status_code == 200
+    go_on.set()
+    thread.join(30)
+    classifier.close()
+
+
+def test_pings_do_not_queue_up_behind_the_one_that_tries_a_broken_prediction() -> None:
+    trying, go_on = threading.Event(), threading.Event()
+    classifier, recorder = stand_in()
+
+    def predict(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if not recorder.batches:
+            recorder(pixels)
+            raise RuntimeError("out of memory")
+        trying.set()
+        assert go_on.wait(30)
+        return recorder(pixels)
+
+    client = _client(Classifier(without_foreign(predict), classifier.info))
+    assert _post(client, jpeg(0), "image/jpeg").status_code == 500
+    other = client.application.test_client()
+    first: list[int] = []
+    thread = threading.Thread(target=lambda: first.append(other.get("/ping").status_code))
+    thread.start()
+    assert trying.wait(30)
+    assert "being tried" in _error(client.get("/ping"), 503, "not_ready")
+    go_on.set()
+    thread.join(30)
+    assert first == [200]
+    assert client.get("/ping").status_code == 200
+
+
+def test_a_prediction_that_succeeds_mends_the_health_by_itself() -> None:
+    classifier, recorder = stand_in()
+
+    def predict(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if not recorder.batches:
+            recorder(pixels)
+            raise RuntimeError("out of memory")
+        return recorder(pixels)
+
+    client = _client(Classifier(without_foreign(predict), classifier.info))
+    assert _post(client, jpeg(0), "image/jpeg").status_code == 500
+    assert _post(client, jpeg(0), "image/jpeg").status_code == 200
+    asked = len(recorder.batches)
+    assert client.get("/ping").status_code == 200
+    # No prediction of its own was needed.
+    assert len(recorder.batches) == asked
+
+
+def test_on_a_multi_model_endpoint_only_a_prediction_that_hangs_makes_ping_503(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    hanging, begun = _hanging(go_on)
+    models = {"hangs": hanging, "fails": _failing(RuntimeError("x")), "works": stand_in()[0]}
+    monkeypatch.setattr(module, "load_classifier", lambda folder, *_: models[folder.name])
+    settings = Settings(SAGEMAKER_BASE_DIR=tmp_path, SAGEMAKER_MULTI_MODEL=True, hang_seconds=0.05)
+    client = create_app(settings).test_client()
+
+    def invoke(name: str) -> int:
+        body = client.application.test_client().post(f"/models/{name}/invoke", data=jpeg(0))
+        return body.status_code
+
+    for name in models:
+        url = str(tmp_path / "models" / name)
+        assert client.post("/models", json={"model_name": name, "url": url}).status_code == 200
+    assert invoke("fails") == 500
+    assert client.get("/ping").status_code == 200
+    thread = threading.Thread(target=invoke, args=("hangs",))
+    thread.start()
+    assert begun.wait(30)
+    while hanging.running_seconds < 0.06:
+        pass
+    assert client.get("/ping").status_code == 503
+    assert invoke("works") == 200
+    go_on.set()
+    thread.join(30)
+    assert client.get("/ping").status_code == 200

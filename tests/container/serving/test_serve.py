@@ -44,6 +44,17 @@ def test_without_a_model_the_process_ends_with_a_sentence(
         serve.main()
 
 
+def test_a_multi_model_endpoint_starts_without_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
+    monkeypatch.setenv("SAGEMAKER_MULTI_MODEL", "true")
+    run: list[WSGIApplication] = []
+    monkeypatch.setattr(WSGIApplication, "run", lambda server: run.append(server))
+    serve.main()
+    assert len(run) == 1
+
+
 def test_a_setting_that_cannot_be_used_ends_the_process_with_its_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -65,8 +76,9 @@ def test_gunicorn_listens_where_the_settings_say(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("SAGEMAKER_BIND_TO_PORT", "9090")
     monkeypatch.setenv("BRAIN_TUMOR_HOST", "127.0.0.1")
     monkeypatch.setenv("BRAIN_TUMOR_THREADS", "5")
+    monkeypatch.setenv("BRAIN_TUMOR_DRAIN_SECONDS", "25")
     conf = _gunicorn_conf()
-    assert (conf.bind, conf.threads) == ("127.0.0.1:9090", 5)
+    assert (conf.bind, conf.threads, conf.graceful_timeout) == ("127.0.0.1:9090", 5, 25)
 
 
 def test_gunicorn_loads_tensorflow_in_one_worker_that_has_threads_to_spare_for_pings() -> None:
