@@ -107,7 +107,7 @@ def test_memory_in_use_is_counted_in_bytes_also_where_there_is_no_proc(
 
 def test_memory_that_is_released_is_resident_no_more() -> None:
     # Pieces too small to be given back by themselves.
-    held = [bytes(10_000) for _ in range(10_000)]
+    held = [b"x" * length for length in range(10_000, 20_000)]
     with_it = resident_memory()
     del held
     release_memory()

@@ -3,9 +3,16 @@
 import pytest
 
 from brain_tumor.errors import InsufficientMemoryError
+from brain_tumor.serving import memory
 from brain_tumor.serving.memory import FIRST_NEED, MARGIN, SHARE, MemoryBudget
 
 MB = 1_000_000
+
+
+@pytest.fixture(autouse=True)
+def _no_collection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Collect no garbage: after other tests that takes long, and here there is none."""
+    monkeypatch.setattr(memory, "release_memory", lambda: None)
 
 
 class _Process:

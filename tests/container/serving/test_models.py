@@ -14,11 +14,19 @@ from brain_tumor.errors import (
     ModelNotLoadedError,
     UnusableModelError,
 )
+from brain_tumor.serving import memory
 from brain_tumor.serving import models as module
 from brain_tumor.serving.memory import MemoryBudget
 from brain_tumor.serving.models import Models
 
 GB = 1_000_000_000
+
+
+@pytest.fixture(autouse=True)
+def _no_collection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Collect no garbage: after other tests that takes long, and here there is none."""
+    monkeypatch.setattr(memory, "release_memory", lambda: None)
+    monkeypatch.setattr(module, "release_memory", lambda: None)
 
 
 class _Model:
