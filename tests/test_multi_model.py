@@ -1,7 +1,9 @@
 """A multi-model endpoint, on a real gunicorn over real sockets, with models of phantoms."""
 
 import json
+import re
 import shutil
+import subprocess
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.jobs import ROOT
 from tests.server import Reply, Server, free_port
 
 JPEG = {"Content-Type": "image/jpeg"}
@@ -178,6 +181,23 @@ def test_every_request_is_answered_by_the_model_or_refused_while_it_is_unloaded(
     assert {reply.status for reply in replies} <= {200, 404}
     assert replies[0].status == 200
     assert all(json.loads(r.body).keys() == json.loads(wanted).keys() for r in replies[:5])
+
+
+def test_the_commands_of_the_documentation_work(
+    endpoint: Server, scan: bytes, tmp_path: Path
+) -> None:
+    page = (ROOT / "docs/multi_model.md").read_text()
+    (code,) = re.findall(r"^```bash\n(.*?)^```$", page, re.M | re.S)
+    code = code.replace("127.0.0.1:8080", f"127.0.0.1:{endpoint.port}")
+    code = code.replace("/opt/ml/models/north/model", _url(endpoint, "a"))
+    (tmp_path / "scan.jpg").write_bytes(scan)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '"predictions"' in done.stdout
+    assert done.stdout.count('"modelName":"north"') == 2
+    assert endpoint.request("GET", "/models/north").status == 404
 
 
 def test_invocations_says_that_this_endpoint_has_many_models(endpoint: Server, scan: bytes) -> None:
