@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.jobs import BIN
+from tests.openapi import assert_documented
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,19 @@ def request(
     body: Any = None,
     headers: Mapping[str, str] | None = None,
 ) -> Reply:
-    """Send one request; an iterable body goes out chunked, without Content-Length."""
+    """Send one request; an iterable body goes out chunked, without Content-Length.
+
+    Whatever comes back must be what the server's OpenAPI document promises.
+    """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request(method, path, body=body, headers=dict(headers or {}))
         response = connection.getresponse()
-        return Reply(response.status, dict(response.getheaders()), response.read())
+        reply = Reply(response.status, dict(response.getheaders()), response.read())
     finally:
         connection.close()
+    assert_documented(method, path, reply.status, reply.headers, reply.body)
+    return reply
 
 
 def wait_until_refused(port: int) -> None:

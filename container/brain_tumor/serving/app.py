@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
+from importlib import resources
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ log = logging.getLogger(__name__)
 _WORKER_BOOT_ERROR = 3
 _RETRY_AFTER_SECONDS = "5"
 _MAX_LOAD_MB = 0.1
+_OPENAPI = resources.files("brain_tumor.serving").joinpath("openapi.json")
 # What the caller of InvokeEndpoint gives to find the request again.
 _INFERENCE_ID = "X-Amzn-SageMaker-Inference-Id"
 _PLAIN_ID = re.compile(r"[\x21-\x7e]{1,64}")
@@ -230,6 +232,10 @@ def _add_routes(app: flask.Flask, settings: Settings, metrics: Metrics) -> None:
     def index() -> dict[str, Any]:
         routes = sorted({rule.rule for rule in app.url_map.iter_rules()})
         return {"name": "brain-tumor", "version": brain_tumor.__version__, "routes": routes}
+
+    @app.get("/openapi.json")
+    def openapi() -> flask.Response:
+        return flask.Response(_OPENAPI.read_bytes(), content_type="application/json")
 
     @app.get("/metrics")
     def figures() -> flask.Response:
