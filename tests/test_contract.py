@@ -283,7 +283,9 @@ def test_every_line_of_a_json_log_is_an_object_and_a_request_is_found_by_its_inf
         assert server.request("POST", "/invocations", scans[0], given).status == 200
         reply = server.request("POST", "/invocations", scans[0][:99], JPEG)
     events = [json.loads(line) for line in log.read_text().splitlines()]
-    assert {"gunicorn.error", "brain_tumor.serving.app"} <= {event["logger"] for event in events}
+    assert {"gunicorn.error", "brain_tumor.serving.app.telemetry"} <= {
+        event["logger"] for event in events
+    }
     answered = {event.get("request_id"): event for event in events if "status" in event}
     assert answered["case-17"]["status"] == 200
     assert answered["case-17"]["path"] == "/invocations"

@@ -2,12 +2,12 @@
 
 import json
 import logging
-import logging.config
 import os
+import sys
 import time
 import warnings
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import Literal
 
 LogFormat = Literal["text", "json"]
 
@@ -18,43 +18,6 @@ _NOISY = ("matplotlib", "botocore", "PIL", "absl", "tensorflow")
 """These log every font, AWS call and renamed tensor at INFO or DEBUG."""
 _QUOTING = ("pydicom", "pylibjpeg", "openjpeg", "nibabel", "nibabel.global")
 """What these find odd in a file they quote, and a patient's name may stand there."""
-
-
-def configure_logging(level: int = logging.INFO, form: LogFormat = "text") -> None:
-    """Send one line an event to stderr, with the time in UTC."""
-    logging.config.dictConfig(log_config(level, form))
-    quiet_libraries()
-
-
-def quiet_libraries() -> None:
-    """Keep what does not pass through logging from stderr; to be called before there are threads.
-
-    TensorFlow's C++ part logs what its build can do, unless told before it is imported. Readers of
-    medical files quote them in warnings, and `warnings.catch_warnings` around a single read is not
-    safe among threads.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    warnings.filterwarnings("ignore", module=r"pydicom|nibabel|brain_tumor\.(dicom|nifti|images)")
-
-
-def log_config(level: int, form: LogFormat) -> dict[str, Any]:
-    """Return the set-up for `logging.config.dictConfig` and for gunicorn's `logconfig_dict`."""
-    handlers = {"stderr": {"class": "logging.StreamHandler", "formatter": form}}
-    quoting = {"level": "CRITICAL", "handlers": [], "propagate": False}
-    # gunicorn gives its logger a handler of its own.
-    gunicorn = {"gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True}}
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"text": {"()": _TextLines}, "json": {"()": _JsonLines}},
-        "handlers": handlers,
-        "root": {"level": level, "handlers": list(handlers)},
-        "loggers": {
-            **{name: {"level": "WARNING"} for name in _NOISY},
-            **dict.fromkeys(_QUOTING, quoting),
-            **gunicorn,
-        },
-    }
 
 
 class _TextLines(logging.Formatter):
@@ -89,3 +52,30 @@ class _JsonLines(logging.Formatter):
         if record.exc_info:
             event["exception"] = self.formatException(record.exc_info)
         return json.dumps(event, default=str)
+
+
+_FORMATTERS: dict[LogFormat, type[logging.Formatter]] = {"text": _TextLines, "json": _JsonLines}
+
+
+def configure_logging(level: int = logging.INFO, form: LogFormat = "text") -> None:
+    """Send one line an event to stderr, with the time in UTC; call it before there are threads."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_FORMATTERS[form]())
+    root = logging.getLogger()
+    # Not by dictConfig, which closes other libraries' handlers, and with absl's its stream.
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in _QUOTING:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+        logging.getLogger(name).propagate = False
+    _quiet_what_does_not_log()
+
+
+def _quiet_what_does_not_log() -> None:
+    # TensorFlow's C++ part prints what its build can do, unless told before it is imported.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Readers of medical files quote them in warnings, and `warnings.catch_warnings` around a single
+    # read is not safe among threads.
+    warnings.filterwarnings("ignore", module=r"pydicom|nibabel|brain_tumor\.(dicom|nifti|images)")

@@ -12,7 +12,8 @@ import brain_tumor
 from brain_tumor import artifact
 from brain_tumor.artifact import MODEL_INFO_FILE, VERSION_FOLDER
 from brain_tumor.cli import main
-from brain_tumor.serving import serve
+from brain_tumor.serving import classifier, serve
+from brain_tumor.serving.engine import Engine
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.metrics import METRIC_DEFINITIONS
 from tests.classifiers import CLASS_NAMES, Recorder, model_info
@@ -43,7 +44,8 @@ def _run(*arguments: object) -> Result:
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give a model folder whose graph is a stand-in."""
     monkeypatch.setattr(artifact, "load_predict", lambda _: Recorder())
-    monkeypatch.setattr(artifact, "load_scores", lambda _: STAND_IN)
+    engine = Engine("stand-in", "float32", "a test", STAND_IN)
+    monkeypatch.setattr(classifier, "load_engine", lambda *_: engine)
     return write_folder(
         tmp_path / "model",
         {

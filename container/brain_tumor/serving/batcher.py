@@ -32,6 +32,7 @@ def largest_batch(cores: int) -> int:
 class _Waiting(NamedTuple):
     pixels: NDArray[np.uint8]
     answer: "Future[tuple[NDArray[np.float32], np.float32]]"
+    since: float
 
 
 def batch_sizes(largest: int = LARGEST_BATCH) -> list[int]:
@@ -50,14 +51,15 @@ class Batcher:
         self,
         scores: ScoresFn,
         largest: int = LARGEST_BATCH,
-        predicted: Callable[[int], None] = lambda _: None,
+        predicted: Callable[[int, float, float], None] = lambda *_: None,
     ) -> None:
         """Start the thread.
 
         Args:
             scores: the engine; it is never called twice at the same time.
             largest: the most images of a batch.
-            predicted: called with the size of each batch that was scored.
+            predicted: called with the size of each batch that was scored, the seconds that its
+                first image waited, and those that the engine took.
         """
         self._predicted = predicted
         self._scores = scores
@@ -76,7 +78,8 @@ class Batcher:
             Exception: what the engine raised for the first image that it could not score.
             RuntimeError: it was closed.
         """
-        waiting = [_Waiting(image, Future()) for image in pixels]
+        now = time.monotonic()
+        waiting = [_Waiting(image, Future(), now) for image in pixels]
         with self._arrived:
             if self._closed:
                 raise RuntimeError("The batcher was closed.")
@@ -115,6 +118,7 @@ class Batcher:
             return [self._queue.popleft() for _ in range(size)]
 
     def _predict(self, batch: list[_Waiting]) -> None:
+        began = time.monotonic()
         try:
             scores = self._scores(np.stack([image.pixels for image in batch]))
         # Whatever it is, it must reach those who wait, and the thread must live on.
@@ -126,6 +130,6 @@ class Batcher:
             for image in batch:
                 self._predict([image])
             return
-        self._predicted(len(batch))
+        self._predicted(len(batch), began - batch[0].since, time.monotonic() - began)
         for image, row, foreign in zip(batch, *scores, strict=True):
             image.answer.set_result((row, foreign))

@@ -1,9 +1,10 @@
 """gunicorn's settings, each with its reason; `serve` starts gunicorn with this file."""
 
-import logging
 from typing import Any
 
-from brain_tumor.logs import log_config, quiet_libraries
+from gunicorn.glogging import Logger
+
+from brain_tumor.logs import configure_logging
 from brain_tumor.settings import load_settings
 
 _settings = load_settings()
@@ -30,11 +31,17 @@ control_socket_disable = True
 worker_tmp_dir = None
 # Our own log has the requests, without /ping.
 accesslog = None
-# gunicorn's own events and ours in one form; set here, the worker inherits it.
-logconfig_dict = log_config(logging.INFO, _settings.log_format)
 
 
-def post_fork(server: Any, worker: Any) -> None:
-    """Prepare the worker, before the application is built."""
-    del server, worker
-    quiet_libraries()
+class _Log(Logger):  # type: ignore[misc]
+    """Logs gunicorn's own events as ours are; the worker inherits it."""
+
+    def setup(self, cfg: Any) -> None:
+        """Set up the logging of the whole process."""
+        super().setup(cfg)
+        configure_logging(form=_settings.log_format)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
+
+logger_class = _Log

@@ -4,8 +4,10 @@ Names follow https://prometheus.io/docs/practices/naming/.
 """
 
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from prometheus_client import (
@@ -52,6 +54,15 @@ class Metrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
+        self._stages = Histogram(
+            "brain_tumor_stage_seconds",
+            "Where time goes: read bodies, decode and scale images, queue and predict (of batches: "
+            "the first image's wait, the engine's time), encode replies. A request may have more "
+            "than one of each, so divide sums by the number of requests.",
+            ["stage"],
+            buckets=(0.0001, 0.0002, 0.0005, 0.001, *_SECONDS),
+            registry=self._registry,
+        )
         self._batches = Histogram(
             "brain_tumor_batch_images",
             "Images predicted together; its sum is that of the images.",
@@ -80,9 +91,18 @@ class Metrics:
                 self._engine.remove(*labels)
                 del self._engines[labels]
 
-    def predicted(self, images: int) -> None:
-        """Note a batch."""
+    def predicted(self, images: int, queue_seconds: float, seconds: float) -> None:
+        """Note a batch: how long its first image waited for it, and how long the engine took."""
         self._batches.observe(images)
+        self._stages.labels("queue").observe(queue_seconds)
+        self._stages.labels("predict").observe(seconds)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Note how long the block takes, a stage of answering a request."""
+        start = time.perf_counter()
+        yield
+        self._stages.labels(name).observe(time.perf_counter() - start)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Note a reply; `route` is one of the application's rules, not what was asked for."""

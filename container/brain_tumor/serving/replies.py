@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -33,7 +34,11 @@ class ReplyType:
 
 
 def write_reply(
-    parts: Iterable[Sequence[Entry]], media_type: str, classes: int, is_volume: bool = False
+    parts: Iterable[Sequence[Entry]],
+    media_type: str,
+    classes: int,
+    is_volume: bool = False,
+    timed: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Iterator[bytes]:
     """Write the body, in as many pieces as can be sent before the last part is there.
 
@@ -42,11 +47,14 @@ def write_reply(
         media_type: one of `REPLY_TYPES`.
         classes: number of classes, the fields of a CSV row.
         is_volume: the scans are slices of one volume.
+        timed: a context for each time that something is written.
     """
     reply = REPLY_TYPES[media_type]
     write = (is_volume and reply.write_volume) or reply.write
     for entries in parts if reply.in_parts else [list(chain.from_iterable(parts))]:
-        yield write(entries, classes)
+        with timed():
+            piece = write(entries, classes)
+        yield piece
 
 
 def error_body(error: BrainTumorError) -> dict[str, Any]:

@@ -25,10 +25,12 @@ from brain_tumor import images
 from brain_tumor.artifact import Scores, without_foreign
 from brain_tumor.errors import ArtifactError
 from brain_tumor.serving import app as module
-from brain_tumor.serving.app import ModelHolder, create_app
+from brain_tumor.serving import holder as holder_module
+from brain_tumor.serving.app import create_app, routes
 from brain_tumor.serving.batcher import Batcher
 from brain_tumor.serving.classifier import Classifier
 from brain_tumor.serving.engine import Engine
+from brain_tumor.serving.holder import ModelHolder
 from brain_tumor.settings import Settings
 from tests.classifiers import (
     CLASS_NAMES,
@@ -51,7 +53,7 @@ def _client(classifier: Classifier | None, **settings: Any) -> FlaskClient:
     holder = ModelHolder()
     if classifier is not None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module, "load_classifier", lambda *_: classifier)
+            patch.setattr(holder_module, "load_classifier", lambda *_: classifier)
             holder.load(Settings())
     return create_app(Settings(**settings), holder).test_client()
 
@@ -163,20 +165,31 @@ def test_metrics_tell_whether_a_model_serves_and_by_which_engine_and_why() -> No
     holder.metrics.serves(
         Engine("openvino", "bfloat16", "the check holds", without_foreign(Recorder()))
     )
-    holder.metrics.predicted(4)
-    holder.metrics.predicted(1)
+    holder.metrics.predicted(4, 0.25, 0.5)
+    holder.metrics.predicted(1, 0.25, 0.5)
     counts = _metrics(client)
     assert counts["brain_tumor_ready[]"] == 1
     assert counts["brain_tumor_engine_info['bfloat16', 'openvino', 'the check holds']"] == 1
     assert counts["brain_tumor_batch_images_count[]"] == 2
     assert counts["brain_tumor_batch_images_sum[]"] == 5
+    assert counts["brain_tumor_stage_seconds_sum['queue']"] == 0.5
+    assert counts["brain_tumor_stage_seconds_sum['predict']"] == 1
+
+
+def test_metrics_tell_where_the_time_of_requests_goes() -> None:
+    classifier, _ = stand_in()
+    client = _client(classifier)
+    _post(client, png(1), "image/png")
+    counts = _metrics(client)
+    for stage in ("read", "decode", "encode"):
+        assert 0 < counts[f"brain_tumor_stage_seconds_sum['{stage}']"] < 30
 
 
 def test_execution_parameters_are_those_of_this_machine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "allowed_cores", lambda: 4)
-    monkeypatch.setattr(module, "allowed_memory", lambda: 64 * 10**9)
+    monkeypatch.setattr(routes, "allowed_cores", lambda: 4)
+    monkeypatch.setattr(routes, "allowed_memory", lambda: 64 * 10**9)
     reply = _client(stand_in()[0]).get("/execution-parameters")
     assert reply.json == {
         "MaxConcurrentTransforms": 4,
@@ -557,7 +570,7 @@ def test_a_model_that_cannot_be_loaded_ends_the_server_with_its_cause(
     def fail(*_: Any) -> Classifier:
         raise error
 
-    monkeypatch.setattr(module, "load_classifier", fail)
+    monkeypatch.setattr(holder_module, "load_classifier", fail)
     module._load_or_die(ModelHolder(), Settings())
     # gunicorn ends the whole server when a worker exits with 3.
     assert codes == [3]
@@ -573,7 +586,7 @@ def test_without_a_holder_the_model_is_loaded_in_the_background(
         may_load.wait(30)
         return stand_in()[0]
 
-    monkeypatch.setattr(module, "load_classifier", load)
+    monkeypatch.setattr(holder_module, "load_classifier", load)
     before = set(threading.enumerate())
     client = create_app().test_client()
     (loading,) = set(threading.enumerate()) - before
@@ -822,7 +835,7 @@ def test_on_a_multi_model_endpoint_only_a_prediction_that_hangs_makes_ping_503(
     go_on = threading.Event()
     hanging, begun = _hanging(go_on)
     models = {"hangs": hanging, "fails": _failing(RuntimeError("x")), "works": stand_in()[0]}
-    monkeypatch.setattr(module, "load_classifier", lambda folder, *_: models[folder.name])
+    monkeypatch.setattr(holder_module, "load_classifier", lambda folder, *_: models[folder.name])
     settings = Settings(SAGEMAKER_BASE_DIR=tmp_path, SAGEMAKER_MULTI_MODEL=True, hang_seconds=0.05)
     client = create_app(settings).test_client()
 

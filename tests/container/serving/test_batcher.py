@@ -75,10 +75,14 @@ def test_thousands_of_concurrent_requests_each_get_their_own_answer(
 
 
 def test_a_lone_request_does_not_wait_for_company() -> None:
-    gate, told = _Gate(), list[int]()
+    gate, told = _Gate(), list[tuple[int, float, float]]()
     gate.open.set()
-    Batcher(gate, predicted=told.append)(np.stack([_image(1)]))
-    assert gate.batches == told == [1]
+    Batcher(gate, predicted=lambda *batch: told.append(batch))(np.stack([_image(1)]))
+    assert gate.batches == [1]
+    ((images, waited, took),) = told
+    assert images == 1
+    assert 0 <= waited <= 30
+    assert 0 <= took <= 30
 
 
 def test_what_waits_while_the_engine_works_is_predicted_together(

@@ -1,13 +1,14 @@
 """serving.serve and its gunicorn settings: what happens before the server takes over."""
 
 import importlib
-import os
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from gunicorn.app.wsgiapp import WSGIApplication
+from gunicorn.config import Config
 
 from brain_tumor.artifact import MODEL_INFO_FILE, VERSION_FOLDER
 from brain_tumor.errors import SettingsError
@@ -94,18 +95,13 @@ def test_gunicorn_refuses_to_start_with_a_bad_setting(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.usefixtures("restored_logging")
-def test_gunicorn_logs_in_the_form_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _gunicorn_conf().logconfig_dict["handlers"]["stderr"]["formatter"] == "text"
-    monkeypatch.setenv("BRAIN_TUMOR_LOG_FORMAT", "json")
-    assert _gunicorn_conf().logconfig_dict["handlers"]["stderr"]["formatter"] == "json"
-
-
-def test_a_worker_keeps_tensorflow_quiet_unless_the_operator_says_otherwise(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.usefixtures("restored_logging")
+def test_gunicorn_logs_as_everything_else_does_in_the_form_that_is_set(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
-    _gunicorn_conf().post_fork(None, None)
-    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
-    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
-    _gunicorn_conf().post_fork(None, None)
-    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "2"
+    _gunicorn_conf().logger_class(Config()).info("Listening at %s", "x")
+    assert capsys.readouterr().err.endswith("Z INFO Listening at x\n")
+    monkeypatch.setenv("BRAIN_TUMOR_LOG_FORMAT", "json")
+    _gunicorn_conf().logger_class(Config()).info("Listening at %s", "x")
+    event = json.loads(capsys.readouterr().err)
+    assert (event["logger"], event["message"]) == ("gunicorn.error", "Listening at x")
