@@ -39,19 +39,14 @@ def request(
     body: Any = None,
     headers: Mapping[str, str] | None = None,
 ) -> Reply:
-    """Send one request; an iterable body goes out chunked, without Content-Length.
-
-    Whatever comes back must be what the server's OpenAPI document promises.
-    """
+    """Send one request; an iterable body goes out chunked, without Content-Length."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request(method, path, body=body, headers=dict(headers or {}))
         response = connection.getresponse()
-        reply = Reply(response.status, dict(response.getheaders()), response.read())
+        return Reply(response.status, dict(response.getheaders()), response.read())
     finally:
         connection.close()
-    assert_documented(method, path, reply.status, reply.headers, reply.body)
-    return reply
 
 
 def wait_until_refused(port: int) -> None:
@@ -115,8 +110,10 @@ class Server:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Send one request to this server."""
-        return request(self.port, method, path, body, headers)
+        """Send one request to this server, and see that its OpenAPI document promises the reply."""
+        reply = request(self.port, method, path, body, headers)
+        assert_documented(method, path, reply.status, reply.headers, reply.body)
+        return reply
 
     def wait_until_ready(self) -> list[int]:
         """Ping until 200; return the statuses met on the way, 0 for no connection yet."""
