@@ -1,6 +1,7 @@
 """The serving contract, on a real gunicorn over real sockets."""
 
 import base64
+import http.client
 import io
 import json
 import signal
@@ -8,7 +9,7 @@ import socket
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -185,6 +186,43 @@ def test_concurrent_requests_each_get_their_own_answer(server: Server, scans: li
         together = list(pool.map(ask, scans * 10))
     for answer, expected in zip(together, alone * 10, strict=True):
         assert answer == pytest.approx(expected, abs=1e-5)
+
+
+def test_headers_that_the_platform_may_add_change_nothing(
+    server: Server, scans: list[bytes]
+) -> None:
+    added = {
+        "X-Amzn-SageMaker-Custom-Attributes": "c" * 1024,
+        "X-Amzn-SageMaker-Target-Model": "other.tar.gz",
+        "X-Amzn-SageMaker-Target-Variant": "blue",
+        "X-Amzn-SageMaker-Target-Container-Hostname": "second",
+        "X-Amzn-SageMaker-Enable-Explanations": "`true`",
+        "X-Amzn-SageMaker-Inference-Component": "component",
+        "X-Amzn-SageMaker-Prefix-Aware-Id": "prefix",
+        "X-Not-Known-Yet": "x",
+        # As they were seen in the logs of an endpoint.
+        "Host": "model.aws.local:8080",
+        "User-Agent": "AHC/2.0",
+    }
+    plain = server.request("POST", "/invocations", scans[0], JPEG)
+    reply = server.request("POST", "/invocations", scans[0], JPEG | added)
+    assert (reply.status, reply.body) == (200, plain.body)
+    assert server.request("GET", "/ping", headers=added).status == 200
+
+
+def test_a_connection_is_kept_for_further_requests_also_after_a_bad_one(
+    server: Server, scans: list[bytes]
+) -> None:
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)) as connection:
+        connection.connect()
+        kept = connection.sock
+        for body, status in ((scans[0], 200), (b"bad", 400), (scans[0], 200)):
+            connection.request("POST", "/invocations", body, JPEG)
+            response = connection.getresponse()
+            response.read()
+            assert (response.status, response.version) == (status, 11)
+            # http.client lets go of a connection that the server closes.
+            assert connection.sock is kept
 
 
 def test_sagemaker_bind_to_port_wins_over_port(trained: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The documents' tables, compared with the code they describe."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from brain_tumor.settings import Settings
 from brain_tumor.training.hyperparameters import Hyperparameters
 from tests.jobs import ROOT
+
+PACKAGE = ROOT / "container" / "brain_tumor"
 
 
 def test_every_hyperparameter_stands_in_the_training_page_with_its_default_and_meaning() -> None:
@@ -27,6 +30,20 @@ def test_every_setting_stands_in_the_serving_page_with_its_default() -> None:
         variable = aliases.get(name, f"BRAIN_TUMOR_{name.upper()}")
         row = next((line for line in page.splitlines() if line.startswith(f"| `{variable}`")), "")
         assert f"| {field.default} |" in row, variable
+
+
+def test_every_rule_of_the_contract_names_a_test_that_exists_or_says_that_there_is_none() -> None:
+    _, section = (ROOT / "docs/serving.md").read_text().split("## What of SageMaker's contract")
+    rows = [line for line in section.splitlines() if re.match(r"\| (?!rule )", line)]
+    assert len(rows) > 50
+    for row in rows:
+        _, _, where, proof, _ = row.split("|")
+        named = re.findall(r"`([^`]*)::([^`]*)`", proof)
+        assert named or "not tested" in proof or where.startswith(" not "), row
+        for file, test in named:
+            assert f"\ndef {test}(" in (ROOT / file).read_text(), test
+        for file in re.findall(r"`([\w/]+\.py|Dockerfile)`", where):
+            assert any((folder / file).is_file() for folder in (ROOT, PACKAGE)), file
 
 
 @pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/*.md")))

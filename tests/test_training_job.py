@@ -45,6 +45,13 @@ def test_every_promised_file_is_there_and_readable_by_all(trained: Path) -> None
     assert not list(trained.rglob(".incomplete*"))
 
 
+def test_the_model_holds_no_links_which_sagemaker_does_not_allow(trained: Path) -> None:
+    for path in (trained / "model").rglob("*"):
+        assert not path.is_symlink(), path
+        # tar writes a second name of a file as a link too.
+        assert path.is_dir() or path.stat().st_nlink == 1, path
+
+
 def test_the_card_of_the_default_job_names_imagenets_weights(
     prepared: Path, tmp_path: Path
 ) -> None:

@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+import subprocess
 import zipfile
 from collections.abc import Mapping
 from functools import partial
@@ -25,6 +27,7 @@ from brain_tumor.training.export import Servable, second_look_size
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.network import FEATURES, LOGITS, at_size, build_network
 from tests.classifiers import Recorder, model_info
+from tests.jobs import BIN
 from tests.scans import encode, write_folder
 
 SIZE = 64
@@ -135,6 +138,25 @@ def test_plain_tensorflow_loads_both_signatures_in_the_promised_shapes(
         assert probabilities.shape == (len(scans), len(NAMES))
         assert probabilities.dtype == np.float32
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_tensorflows_own_command_shows_what_each_signature_takes(saved: Path) -> None:
+    shown = subprocess.run(
+        [BIN / "saved_model_cli", "show", "--dir", saved / "1", "--all"],
+        capture_output=True,
+        text=True,
+    )
+    assert shown.returncode == 0, shown.stderr
+    pattern = (
+        r"signature_def\['(serving\w+)'\].*?inputs\['(\w+)'\].*?dtype: (\w+)\s+shape: (\(.*?\))"
+    )
+    pixels = ("images", "DT_FLOAT", f"(-1, {SIZE}, {SIZE}, 1)")
+    assert set(re.findall(pattern, shown.stdout, re.S)) == {
+        ("serving_default", *pixels),
+        ("serving_heat_map", *pixels),
+        # A string is what TensorFlow Serving's REST API fills from {"b64": ...}.
+        ("serving_bytes", "image_bytes", "DT_STRING", "(-1)"),
+    }
 
 
 def test_plain_tensorflow_loads_heat_maps_that_are_in_logits_and_of_the_first_look(

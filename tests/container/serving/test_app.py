@@ -26,6 +26,7 @@ from brain_tumor.artifact import Scores, without_foreign
 from brain_tumor.errors import ArtifactError
 from brain_tumor.serving import app as module
 from brain_tumor.serving import holder as holder_module
+from brain_tumor.serving import models as models_module
 from brain_tumor.serving.app import create_app, routes
 from brain_tumor.serving.batcher import Batcher
 from brain_tumor.serving.classifier import Classifier
@@ -858,3 +859,22 @@ def test_on_a_multi_model_endpoint_only_a_prediction_that_hangs_makes_ping_503(
     go_on.set()
     thread.join(30)
     assert client.get("/ping").status_code == 200
+
+
+def test_a_multi_model_endpoint_lists_its_models_page_by_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models_module, "PAGE", 2)
+    monkeypatch.setattr(holder_module, "load_classifier", lambda *_: stand_in()[0])
+    settings = Settings(SAGEMAKER_BASE_DIR=tmp_path, SAGEMAKER_MULTI_MODEL=True)
+    client = create_app(settings).test_client()
+    names = ["a", "b&c=d", "e"]
+    for name in names:
+        model = {"model_name": name, "url": str(tmp_path / "models" / "x")}
+        assert client.post("/models", json=model).status_code == 200
+    first = client.get("/models").json
+    assert first is not None
+    last = client.get("/models", query_string={"next_page_token": first["nextPageToken"]}).json
+    assert last is not None
+    assert [model["modelName"] for model in first["models"] + last["models"]] == names
+    assert "nextPageToken" not in last
