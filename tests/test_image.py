@@ -145,13 +145,18 @@ def test_docker_stop_finishes_the_request_in_flight_and_ends_with_0_within_10_se
         assert inspect(server)["State"]["ExitCode"] == 0
 
 
-def test_gunicorn_is_pid_1(image: str, trained_in_image: Path) -> None:
+def test_gunicorns_master_is_pid_1_and_the_application_its_only_child(
+    image: str, trained_in_image: Path
+) -> None:
     with container(
         "-v", f"{trained_in_image / 'model'}:/opt/ml/model:ro", image, "serve"
     ) as server:
         wait_until_ready(server)
         first = python_in(server, "print(open('/proc/1/cmdline').read().split(chr(0)))")
-        assert "gunicorn" in first.stdout
+        assert "/opt/venv/bin/serve" in first.stdout
+        children = python_in(server, "print(open('/proc/1/task/1/children').read())").stdout.split()
+        assert len(children) == 1
+        assert f"Booting worker with pid: {children[0]}" in logs(server)
 
 
 def test_train_with_nothing_mounted_fails_and_says_what_is_missing(image: str) -> None:
