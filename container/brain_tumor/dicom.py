@@ -5,6 +5,7 @@ imports pydicom, so that whoever reads DICOM imports this module, and only then.
 """
 
 import io
+import threading
 import zlib
 from functools import partial
 
@@ -12,7 +13,6 @@ from pydicom import dcmread, uid
 from pydicom.dataset import FileDataset
 from pydicom.encaps import get_frame
 from pydicom.filereader import read_dataset
-from pydicom.pixels import pixel_array
 
 from brain_tumor import dicom_codecs
 from brain_tumor import dicom_display as display
@@ -88,7 +88,7 @@ def decode_dicom(data: bytes, max_pixels: int = MAX_PIXELS) -> Slices:
         # One that can be seen to be too large or of no known spacing fails before it is decoded.
         spacing = display.spacing(display.header(file, 0))
         square_shape(int(file.Rows), int(file.Columns), spacing, max_pixels)
-    return Slices(count, partial(_decode, file, count, max_pixels))
+    return Slices(count, partial(_decode, file, count, max_pixels, threading.Event()))
 
 
 def _read(data: bytes, max_pixels: int) -> FileDataset:
@@ -104,7 +104,7 @@ def _read(data: bytes, max_pixels: int) -> FileDataset:
     if "PixelData" not in file or "Rows" not in file or "Columns" not in file:
         raise ImageError("The DICOM file holds no image: no pixels, or no rows and columns.")
     syntax = file.file_meta.get("TransferSyntaxUID") or _guessed_syntax(file)
-    if syntax not in _NATIVE and syntax not in dicom_codecs.PLUGINS:
+    if syntax not in _NATIVE and syntax not in dicom_codecs.DECODERS:
         name = syntax.name if syntax.is_transfer_syntax else "unknown"
         raise ImageError(
             f"The DICOM file's transfer syntax is not read: {name}. Wanted an uncompressed one, "
@@ -146,19 +146,31 @@ def _check_inflated(data: bytes, max_pixels: int) -> None:
         )
 
 
-def _decode(file: FileDataset, count: int, max_pixels: int, index: int) -> Pixels:
+def _decode(
+    file: FileDataset, count: int, max_pixels: int, given_up: threading.Event, index: int
+) -> Pixels:
+    # A file of many such frames would hold its thread for many times the decoder's limit.
+    if given_up.is_set():
+        raise ImageError(
+            "The frame was not tried, for an earlier one of the DICOM file took too long to "
+            "decode. Usual cause: a truncated upload or copy."
+        )
     with reading("DICOM"):
         syntax = file.file_meta.TransferSyntaxUID
-        plugin = dicom_codecs.PLUGINS.get(syntax, "")
-        if plugin:
+        if syntax in dicom_codecs.DECODERS:
             frame = get_frame(
                 file.PixelData,
                 index,
                 number_of_frames=count,
                 extended_offsets=_extended_offsets(file),
             )
-            dicom_codecs.require_size(frame, syntax, file.Rows, file.Columns)
-        values = pixel_array(file, index=index, decoding_plugin=plugin)
+            shape = file.Rows, file.Columns, file.SamplesPerPixel
+            dicom_codecs.require_shape(frame, syntax, shape)
+        try:
+            values = dicom_codecs.pixels(file, index)
+        except TimeoutError:
+            given_up.set()
+            raise
         header = display.header(file, index)
         grey = display.grey(values, header)
         return with_square_pixels(grey, display.spacing(header), max_pixels)

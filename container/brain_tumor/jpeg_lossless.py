@@ -18,27 +18,38 @@ _SOF = {*range(0xC0, 0xD0), 0xF7} - {_DHT, 0xC8, 0xCC}
 _BLOCK = 1 << 18
 """Bytes of entropy-coded data that are looked at together."""
 
+Shape = tuple[int, int, int]
+"""Height, width and components."""
 
-def size_of(frame: bytes) -> tuple[int, int]:
-    """Read height and width from the header of a frame of any kind of JPEG, or of JPEG-LS.
+
+def shape_of(frame: bytes) -> Shape:
+    """Read the shape from the header of a frame of any kind of JPEG, or of JPEG-LS.
 
     Raises:
-        ValueError: there is no such header.
+        ValueError: there is no such header before the first scan.
     """
     for marker, start in _segments(frame):
         if marker in _SOF:
-            return _word(frame, start + 1), _word(frame, start + 3)
+            # The number of components is the lower byte of the last word.
+            height, width, components = (_word(frame, start + at) for at in (1, 3, 4))
+            return height, width, components & 0xFF
+        if marker == _SOS:
+            break
     raise ValueError("a frame without a header")
 
 
-def decode(frame: bytes) -> NDArray[np.uint16]:
+def decode(frame: bytes, shape: Shape) -> NDArray[np.uint16]:
     """Decode JPEG Lossless (process 14, any predictor), 2 to 16 bits, without subsampling.
+
+    Args:
+        frame: as it stands in the file.
+        shape: what it must have; a frame of another one is not decoded.
 
     Returns:
         (height, width, components).
 
     Raises:
-        ValueError: it is damaged or another kind of JPEG.
+        ValueError: it is damaged, of another shape or another kind of JPEG.
     """
     tables: dict[int, _Table] = {}
     header: _Header | None = None
@@ -51,7 +62,11 @@ def decode(frame: bytes) -> NDArray[np.uint16]:
         elif marker == _DRI:
             restart = _word(body, 0)
         elif marker in _SOF:
+            if header is not None:
+                raise ValueError("a second header")
             header = _read_header(marker, body)
+            if header.shape != shape:
+                raise ValueError(f"a frame of {header.shape}, but {shape} announced")
         elif marker == _SOS:
             if header is None:
                 raise ValueError("a scan before its header")
@@ -131,6 +146,10 @@ class _Header:
     height: int
     width: int
     components: tuple[int, ...]
+
+    @property
+    def shape(self) -> Shape:
+        return self.height, self.width, len(self.components)
 
 
 def _read_header(marker: int, body: bytes) -> _Header:

@@ -1,12 +1,16 @@
 """dicom: files of scanners and archives to grey pixels."""
 
 import io
+import struct
+import subprocess
+import sys
 import time
 import tracemalloc
 import zlib
 from contextlib import suppress
 from typing import Any
 
+import jpeg_ls
 import numpy as np
 import pydicom
 import pytest
@@ -325,6 +329,63 @@ def test_a_frame_that_is_larger_than_its_file_says_is_not_decoded() -> None:
             tracemalloc.stop()
 
 
+def _with_components(frame: bytes, count: int) -> bytes:
+    """Make a frame of one component announce several, each like its own."""
+    if frame.startswith(b"\xff\x4f"):  # JPEG 2000: behind SOC is SIZ (ITU-T T.800, A.5.1)
+        size = 38 + 3 * count
+        siz = frame[2:4] + struct.pack(">H", size) + frame[6:40] + struct.pack(">H", count)
+        return frame[:2] + siz + frame[42:45] * count + frame[45:]
+    start = frame.index(b"\xff\xf7")  # JPEG-LS (ITU-T T.87, C.2.2)
+    components = b"".join(bytes([number, 0x11, 0]) for number in range(1, count + 1))
+    head = struct.pack(">H", 8 + 3 * count) + frame[start + 4 : start + 9] + bytes([count])
+    return frame[: start + 2] + head + components + frame[start + 13 :]
+
+
+@pytest.mark.parametrize(
+    ("frame", "syntax"),
+    [
+        (encode(GREY, "JPEG2000", no_jp2=True), uid.JPEG2000Lossless),
+        (bytes(jpeg_ls.encode_array(GREY)), uid.JPEGLSLossless),
+        (encode_lossless(np.zeros((*GREY.shape, 2), np.uint16), 8, 1), uid.JPEGLosslessSV1),
+        (encode(np.stack([GREY] * 3, axis=2), "JPEG"), uid.JPEGBaseline8Bit),
+    ],
+    ids=["JPEG 2000", "JPEG-LS", "JPEG lossless", "JPEG"],
+)
+def test_a_frame_of_more_samples_a_pixel_than_its_file_says_is_not_decoded(
+    monkeypatch: pytest.MonkeyPatch, frame: bytes, syntax: uid.UID
+) -> None:
+    shape = (*GREY.shape, 1)
+    if syntax in (uid.JPEG2000Lossless, uid.JPEGLSLossless):
+        dicom_codecs.require_shape(frame, syntax, shape)
+        frame = _with_components(frame, 200)
+        dicom_codecs.require_shape(frame, syntax, (*GREY.shape, 200))
+    with pytest.raises(ValueError, match="announced"):
+        dicom_codecs.require_shape(frame, syntax, shape)
+    monkeypatch.setitem(dicom_codecs.DECODERS, syntax, lambda *_: pytest.exit("it was decoded"))
+    with pytest.raises(ImageError, match="damaged"):
+        _decode(dicom([frame], syntax, **_tags_of(GREY)))
+
+
+def test_a_second_header_of_a_jpeg_frame_does_not_make_room_for_more() -> None:
+    frame = encode(GREY, "JPEG")
+    start = frame.index(b"\xff\xc0")
+    header = frame[start : start + 13]
+    large = header[:5] + struct.pack(">HH", 9000, 9000) + header[9:]
+    twice = frame[: start + 13] + large + frame[start + 13 :]
+    with pytest.raises(ValueError, match="announced"):
+        dicom_codecs.require_shape(twice, uid.JPEGBaseline8Bit, (*GREY.shape, 1))
+
+
+def test_a_jpeg_ls_frame_gets_no_more_memory_than_its_pixels_need() -> None:
+    large = bytes(jpeg_ls.encode_array(np.zeros((500, 60_000), np.uint8)))
+    child = [sys.executable, "-I", "-c", dicom_codecs._JPEG_LS, str(2 * GREY.size)]
+    for frame, cause in ((large, b"more pixels"), (_with_components(large, 60), b"MemoryError")):
+        result = subprocess.run(child, input=frame, capture_output=True, check=False)
+        assert result.returncode == 1
+        assert cause in result.stderr
+        assert not result.stdout
+
+
 def test_a_deflated_file_is_not_inflated_beyond_the_limit() -> None:
     body = _read("image_dfl.dcm")
     meta = pydicom.dcmread(io.BytesIO(body), stop_before_pixels=True).file_meta
@@ -359,9 +420,15 @@ def test_a_jpeg_ls_frame_that_charls_never_ends_with_is_given_up(
     file = pydicom.dcmread(PYDICOM_FILES / "MR_small_jpeg_ls_lossless.dcm")
     frame = get_frame(file.PixelData, 0, number_of_frames=1)
     tags = {tag.keyword: tag.value for tag in file if tag.keyword in _tags_of(GREY)}
+    tags["NumberOfFrames"] = 100
+    slices = decode_dicom(dicom([frame[: len(frame) // 2]] * 100, uid.JPEGLSLossless, **tags))
     start = time.monotonic()
     with pytest.raises(ImageError, match="damaged"):
-        _decode(dicom([frame[: len(frame) // 2]], uid.JPEGLSLossless, **tags))
+        slices.decode(0)
+    # One wait a file, however many frames it has.
+    for index in range(1, slices.count):
+        with pytest.raises(ImageError, match="not tried, for an earlier one"):
+            slices.decode(index)
     assert time.monotonic() - start < 20
 
 
