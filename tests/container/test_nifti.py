@@ -171,6 +171,24 @@ def test_bytes_behind_the_first_volume_are_not_unpacked() -> None:
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("signs", [(1, 1, 1), (-1, 1, 1), (-1, -1, -1)])
+def test_a_volume_is_not_copied_for_its_percentiles(
+    monkeypatch: pytest.MonkeyPatch, signs: tuple[int, int, int]
+) -> None:
+    monkeypatch.setattr("brain_tumor.nifti._SAMPLES", 10_000)
+    volume = np.tile(VOXELS, (10, 10, 50))
+    data = nifti(volume, np.diag([*signs, 1]))
+    tracemalloc.start()
+    try:
+        slices = decode_nifti(data)
+        assert tracemalloc.get_traced_memory()[1] < volume.nbytes / 4
+    finally:
+        tracemalloc.stop()
+    # A hundred times the same voxels: a sample of them has about the range of all.
+    wanted = _shown(volume[tuple(slice(None, None, sign) for sign in signs)])[0]
+    assert np.abs(slices.decode(0).astype(int) - wanted).max() <= 2
+
+
 WHOLE = nifti(VOXELS)
 
 
