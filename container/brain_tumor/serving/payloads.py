@@ -22,7 +22,8 @@ JSON_LINES = "application/jsonlines"
 NPY = "application/x-npy"
 FORM = "multipart/form-data"
 DICOM = "application/dicom"
-NIFTI_TYPES = ("application/x-nifti", "application/gzip")
+NIFTI = "application/x-nifti"
+NIFTI_COMPRESSED = "application/gzip"
 IMAGE_TYPES = (
     "image/jpeg",
     "image/png",
@@ -122,7 +123,7 @@ _READERS: dict[str, Reader] = {
     NPY: read_npy,
     FORM: read_form,
     DICOM: read_dicom,
-    **dict.fromkeys(NIFTI_TYPES, read_nifti),
+    **dict.fromkeys((NIFTI, NIFTI_COMPRESSED), read_nifti),
     **dict.fromkeys(("application/octet-stream", ""), _read_by_first_bytes),
 }
 """A new type is one line here."""

@@ -9,14 +9,17 @@ from PIL import Image
 
 from brain_tumor import artifact, images
 from brain_tumor.errors import ImageError, PayloadError
+from brain_tumor.serving import payloads
 
 _TYPES = {
-    ".json": "application/json",
-    ".jsonl": "application/jsonlines",
-    ".npy": "application/x-npy",
-    ".dcm": "application/dicom",
+    ".json": payloads.JSON,
+    ".jsonl": payloads.JSON_LINES,
+    ".npy": payloads.NPY,
+    ".dcm": payloads.DICOM,
+    ".nii": payloads.NIFTI,
+    ".nii.gz": payloads.NIFTI_COMPRESSED,
 }
-"""Of files that are no images, by their suffix."""
+"""Of files that are no images, by the end of their name."""
 
 
 def of_files(files: Sequence[Path]) -> dict[str, bytes]:
@@ -73,8 +76,9 @@ def write(out: Path, payload: dict[str, bytes]) -> str:
 
 
 def _content_type(name: str, data: bytes) -> str:
-    if known := _TYPES.get(Path(name).suffix.lower()):
-        return known
+    for suffix, known in _TYPES.items():
+        if name.lower().endswith(suffix):
+            return known
     try:
         images.decode(data)
     except ImageError as error:

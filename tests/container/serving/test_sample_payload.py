@@ -35,6 +35,8 @@ def test_files_go_in_byte_for_byte_without_their_folders(tmp_path: Path) -> None
         ("a.jsonl", "application/jsonlines"),
         ("a.NPY", "application/x-npy"),
         ("a.dcm", "application/dicom"),
+        ("a.nii", "application/x-nifti"),
+        ("a.nii.gz", "application/gzip"),
     ],
 )
 def test_other_bodies_than_images_are_told_by_their_suffix(
