@@ -158,14 +158,8 @@ def _decode(
     with reading("DICOM"):
         syntax = file.file_meta.TransferSyntaxUID
         if syntax in dicom_codecs.DECODERS:
-            frame = get_frame(
-                file.PixelData,
-                index,
-                number_of_frames=count,
-                extended_offsets=_extended_offsets(file),
-            )
             shape = file.Rows, file.Columns, file.SamplesPerPixel
-            dicom_codecs.require_shape(frame, syntax, shape)
+            dicom_codecs.require_shape(_frame(file, count, index), syntax, shape)
         try:
             values = dicom_codecs.pixels(file, index)
         except TimeoutError:
@@ -174,6 +168,12 @@ def _decode(
         header = display.header(file, index)
         grey = display.grey(values, header)
         return with_square_pixels(grey, display.spacing(header), max_pixels)
+
+
+def _frame(file: FileDataset, count: int, index: int) -> bytes:
+    return get_frame(
+        file.PixelData, index, number_of_frames=count, extended_offsets=_extended_offsets(file)
+    )
 
 
 def _extended_offsets(file: FileDataset) -> tuple[bytes, bytes] | None:

@@ -70,8 +70,9 @@ def grey(values: NDArray[np.generic], header: Dataset) -> Pixels:
         values = apply_color_lut(values, header)[..., :3]
     if values.ndim == 3:
         # pydicom gives red, green and blue, whichever colours the file has.
-        white = 2 ** (8 * values.itemsize) - 1
-        return np.array(Image.fromarray(to_grey(values, 0, white)).convert("L"))
+        if values.dtype != np.uint8:
+            values = to_grey(values, 0, 2 ** (8 * values.itemsize) - 1)
+        return np.array(Image.fromarray(values).convert("L"))
     grey = _windowed(apply_modality_lut(values, header), header)
     return 255 - grey if header.PhotometricInterpretation == "MONOCHROME1" else grey
 

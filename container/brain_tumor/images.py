@@ -7,7 +7,6 @@ and a network that never sees colour cannot learn that.
 
 import io
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +26,9 @@ PERCENTILES = (0.5, 99.5)
 would leave all else dark."""
 _MOST_OBLONG = 20
 """Pixels longer than this many times their width are a mistake in the file."""
+
+_BLOCK = 1 << 18
+"""Numbers that are scaled together."""
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -57,25 +59,22 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
     if not data:
         raise ImageError("The image is empty (0 bytes). Usual cause: a failed upload.")
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of odd metadata and of large images; the limit here is our own.
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                _check_pixels(image.width, image.height, max_pixels)
-                image.load()
-                return _grey(ImageOps.exif_transpose(image))
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            check_pixels(image.width, image.height, max_pixels)
+            image.load()
+            return _grey(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
         raise ImageError(
             f"The first bytes {data[:8]!r} are those of no image; wanted one of "
             f"{', '.join(FORMATS)}. Usual cause: another kind of file under an image's name."
         ) from error
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
         raise ImageTooLargeError(
             f"At most {max_pixels / 1e6:g} million pixels are read: {error}"
         ) from error
-    # Decoders of damaged files raise nearly anything; all of it is the file's fault.
+    # Decoders of damaged files raise nearly anything; all else is the file's fault.
     except Exception as error:
         raise ImageError(
             f"The image is damaged: {error}. Usual cause: a truncated upload or copy."
@@ -84,10 +83,8 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
 
 def format_and_mode(data: bytes) -> tuple[str, str]:
     """Read a decodable image's format (JPEG, ...) and colour mode (L, RGB, ...) from its header."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return str(image.format), image.mode
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        return str(image.format), image.mode
 
 
 def resize(pixels: Pixels, size: int) -> Pixels:
@@ -112,16 +109,20 @@ def from_numbers(values: NDArray[np.generic], max_pixels: int = MAX_PIXELS) -> P
         raise ImageError(
             f"Numbers of shape {values.shape} are no image; wanted (h, w), (h, w, 1) or (h, w, 3)."
         )
-    _check_pixels(values.shape[1], values.shape[0], max_pixels)
+    check_pixels(values.shape[1], values.shape[0], max_pixels)
     if values.dtype.kind not in "buif":
         raise ImageError(f"Pixels of type {values.dtype} are no numbers; wanted 0-255.")
-    numbers = values.astype(np.float64)
-    if not np.isfinite(numbers).all() or numbers.min() < 0 or numbers.max() > 255:
+    if values.dtype == np.uint8:
+        return _grey(Image.fromarray(values))
+    # What is not a number fails both.
+    if not (values.min() >= 0 and values.max() <= 255):
         raise ImageError(
             "Pixels must be finite numbers from 0 to 255. Usual cause: values already scaled to "
             "-1..1 or standardised."
         )
-    return _grey(Image.fromarray(np.rint(numbers).astype(np.uint8)))
+    pixels = np.empty(values.shape, np.uint8)
+    # Straight into its place: in float64 a colour pixel takes 24 bytes.
+    return _grey(Image.fromarray(np.rint(values, out=pixels, casting="unsafe")))
 
 
 def is_dicom(start: bytes) -> bool:
@@ -141,10 +142,11 @@ def reading(kind: str) -> Iterator[None]:
     Its header names a patient, and a damaged one has anything anywhere.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        # What NumPy finds odd on the way is no warning but a grey value.
+        with np.errstate(all="ignore"):
             yield
-    except ImageError:
+    # Memory that runs out is not the file's fault.
+    except (ImageError, MemoryError):
         raise
     except Exception:
         raise ImageError(
@@ -158,10 +160,19 @@ def to_grey(values: NDArray[np.generic], black: float, white: float) -> Pixels:
 
     Where the two are equal, what is above them is white.
     """
+    grey = np.empty(values.shape, np.uint8)
+    # Some rows at a time: in float64 50 million pixels take 0.4 GB.
+    step = max(1, _BLOCK // values[0].size)
+    for start in range(0, len(values), step):
+        rows = slice(start, start + step)
+        grey[rows] = _block_to_grey(values[rows], black, white)
+    return grey
+
+
+def _block_to_grey(values: NDArray[np.generic], black: float, white: float) -> Pixels:
     numbers = np.array(values, np.float64)
     if white <= black:
         return np.where(numbers > black, 255, 0).astype(np.uint8)
-    # In place: copies of 50 million pixels are 0.4 GB each.
     numbers -= black
     numbers *= 255 / (white - black)
     np.nan_to_num(numbers, copy=False)
@@ -184,7 +195,7 @@ def square_shape(
         ImageError: no spacing that a scan can have.
         ImageTooLargeError: more than `max_pixels` pixels.
     """
-    _check_pixels(width, height, max_pixels)
+    check_pixels(width, height, max_pixels)
     rows, columns = spacing
     usable = all(math.isfinite(step) and step > 0 for step in spacing)
     if not usable or max(rows / columns, columns / rows) > _MOST_OBLONG:
@@ -194,7 +205,7 @@ def square_shape(
         )
     # The coarser direction is filled up, so that no detail is lost.
     shape = round(height * max(1, rows / columns)), round(width * max(1, columns / rows))
-    _check_pixels(shape[1], shape[0], max_pixels)
+    check_pixels(shape[1], shape[0], max_pixels)
     return shape
 
 
@@ -213,7 +224,12 @@ def with_square_pixels(
     return np.asarray(image, dtype=np.uint8)
 
 
-def _check_pixels(width: int, height: int, max_pixels: int) -> None:
+def check_pixels(width: int, height: int, max_pixels: int) -> None:
+    """Count the pixels of an image.
+
+    Raises:
+        ImageTooLargeError: more than `max_pixels`.
+    """
     if width * height > max_pixels:
         raise ImageTooLargeError(
             f"The image has {width} x {height} pixels; at most {max_pixels / 1e6:g} million are "
@@ -232,6 +248,7 @@ def _grey(image: Image.Image) -> Pixels:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
-    if image.mode not in ("1", "L"):
+    # Where they are of that mode already it would only copy them.
+    if image.mode not in ("1", "L", "RGB"):
         image = image.convert("RGB")
     return np.array(image.convert("L"), dtype=np.uint8)

@@ -76,6 +76,7 @@ def configure_logging(level: int = logging.INFO, form: LogFormat = "text") -> No
 def _quiet_what_does_not_log() -> None:
     # TensorFlow's C++ part prints what its build can do, unless told before it is imported.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # Readers of medical files quote them in warnings, and `warnings.catch_warnings` around a single
-    # read is not safe among threads.
-    warnings.filterwarnings("ignore", module=r"pydicom|nibabel|brain_tumor\.(dicom|nifti|images)")
+    # Readers of medical files quote them in warnings, Pillow warns of odd metadata and of large
+    # images, and `warnings.catch_warnings` around a single read is not safe among threads.
+    readers = r"PIL|pydicom|nibabel|brain_tumor\.(dicom|nifti|images)"
+    warnings.filterwarnings("ignore", module=readers)

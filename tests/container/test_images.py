@@ -1,9 +1,13 @@
 """images: the only decoder."""
 
 import struct
+import subprocess
+import sys
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +17,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from PIL import Image
+from pydicom.uid import JPEGBaseline8Bit
 
 from brain_tumor import images
 from brain_tumor.errors import ImageError, ImageTooLargeError
+from tests.medical import dicom
 from tests.scans import encode, noise
 
 GREY = noise(0)
@@ -295,6 +301,65 @@ def test_numbers_become_grey_between_black_and_white_and_are_cut_beyond() -> Non
     np.testing.assert_array_equal(images.to_grey(values, 0, 100), [[0, 0, 102, 255, 255]])
     np.testing.assert_array_equal(images.to_grey(values, 50, 50), [[0, 0, 0, 255, 255]])
     assert images.to_grey(np.full((2, 2), 7), 7, 7).max() == 0
+
+
+@pytest.mark.parametrize("block", [1, 100, 1 << 18])
+def test_numbers_are_scaled_alike_however_many_together(
+    monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr(images, "_BLOCK", block)
+    values = np.random.default_rng(0).normal(100, 60, (37, 21))
+    wanted = np.rint(np.interp(values, (20, 180), (0, 255)))
+    np.testing.assert_array_equal(images.to_grey(values, 20, 180), wanted)
+    colours = np.stack([values] * 3, axis=2)
+    np.testing.assert_array_equal(images.to_grey(colours, 20, 180)[..., 1], wanted)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "f8"])
+def test_numbers_become_pixels_without_copies_of_eight_bytes_each(dtype: str) -> None:
+    values = np.zeros((2000, 1000, 3), dtype)
+    for decode in (images.from_numbers, lambda values: images.to_grey(values, 0, 255)):
+        tracemalloc.start()
+        try:
+            decode(values)
+            # The result is a byte each; a block of rows and Pillow's bytes come on top.
+            assert tracemalloc.get_traced_memory()[1] < 3 * values.size
+        finally:
+            tracemalloc.stop()
+
+
+_WITH_LITTLE_MEMORY = """
+import resource, sys
+from brain_tumor import dicom, images
+images.decode(open(sys.argv[2], "rb").read())  # what Pillow imports late
+data = open(sys.argv[1], "rb").read()
+now = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (now + 20_000_000,) * 2)
+try:
+    dicom.decode_dicom(data).decode(0) if images.is_dicom(data[:132]) else images.decode(data)
+except MemoryError:
+    print("MemoryError")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the memory of a process")
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "DICOM", "DICOM with JPEG"])
+def test_memory_that_runs_out_is_not_called_a_damaged_file(kind: str, tmp_path: Path) -> None:
+    black = np.zeros((7000, 7000), np.uint8)
+    header: dict[str, Any] = {"Rows": 7000, "Columns": 7000, "SamplesPerPixel": 1}
+    header |= {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7, "PixelRepresentation": 0}
+    header |= {"PhotometricInterpretation": "MONOCHROME2"}
+    large, small = tmp_path / "large", tmp_path / "small"
+    small.write_bytes(encode(GREY, "JPEG"))
+    large.write_bytes(
+        {
+            "DICOM": lambda: dicom(black),
+            "DICOM with JPEG": lambda: dicom([encode(black, "JPEG")], JPEGBaseline8Bit, **header),
+        }.get(kind, lambda: encode(black, kind))()
+    )
+    command = [sys.executable, "-c", _WITH_LITTLE_MEMORY, str(large), str(small)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, "MemoryError\n"), result.stderr
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import time
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -106,3 +107,21 @@ def test_what_quotes_medical_files_logs_nothing(
     configure_logging()
     logging.getLogger(name).error("Jane Doe")
     assert capsys.readouterr().err == ""
+
+
+def test_what_readers_of_files_find_odd_is_no_warning_in_any_thread() -> None:
+    warnings.simplefilter("error")
+    configure_logging()
+
+    def warn(module: str) -> None:
+        warnings.warn_explicit("Jane Doe", UserWarning, "file.py", 1, module)
+
+    for module in (
+        "PIL.TiffImagePlugin",
+        "pydicom.valuerep",
+        "nibabel.nifti1",
+        "brain_tumor.dicom",
+    ):
+        warn(module)
+    with pytest.raises(UserWarning, match="Jane Doe"):
+        warn("brain_tumor.serving.app")

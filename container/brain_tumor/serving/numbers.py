@@ -4,7 +4,7 @@ import io
 import math
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -46,6 +46,7 @@ def read_npy(body: Body, max_pixels: int) -> Scans:
 
     Raises:
         PayloadError: it is no npy file of numbers, is cut, or has another shape.
+        ImageTooLargeError: its scans have more than `max_pixels` pixels.
         PayloadTooLargeError: several scans in Fortran order, which lie in each other, above the
             size of what is read as a whole.
     """
@@ -67,6 +68,7 @@ def read_npy(body: Body, max_pixels: int) -> Scans:
             f"The npy array has shape {shape}; wanted (h, w), (h, w, c), (n, h, w) or "
             "(n, h, w, c) with n of at least 1 and c of 1 or 3."
         )
+    images.check_pixels(scans[2], scans[1], max_pixels)
     if fortran_order:
         data = np.frombuffer(body.whole(), dtype, offset=start).reshape(shape, order="F")
         arrays: Iterator[Array] = iter(data.reshape(scans) if one else data)
@@ -75,7 +77,7 @@ def read_npy(body: Body, max_pixels: int) -> Scans:
     return Scans(scans[0], (_item(array, max_pixels) for array in arrays))
 
 
-def _header(stream: io.BufferedIOBase | Any) -> tuple[tuple[int, ...], bool, Any, int]:
+def _header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, Any, int]:
     head = io.BytesIO(stream.read(_LARGEST_HEADER))
     try:
         version = npy_format.read_magic(head)

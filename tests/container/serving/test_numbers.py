@@ -1,7 +1,9 @@
 """serving.numbers: numbers as scans."""
 
+import math
 import pickle
 import struct
+import tempfile
 import warnings
 from typing import Any
 
@@ -12,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from brain_tumor.errors import ImageError, PayloadError
+from brain_tumor.errors import ImageError, ImageTooLargeError, PayloadError
+from brain_tumor.serving.bodies import Body
 from brain_tumor.serving.numbers import read_npy
 from brain_tumor.serving.payloads import NPY
 from tests.bodies import body_of, npy, pixels_of, read
@@ -182,6 +185,20 @@ def test_scans_of_an_npy_file_are_read_one_at_a_time() -> None:
     scans = read_npy(body, GREY.size)
     next(scans.items)
     assert body.stream.tell() < body.size / 10
+
+
+@pytest.mark.parametrize("shape", [(30_000, 30_000), (2, 15_000, 10_000, 3)])
+def test_too_many_pixels_are_seen_from_the_npy_header_alone(shape: tuple[int, ...]) -> None:
+    header = _npy_header(f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}}}")
+    size = len(header) + math.prod(shape)
+    with tempfile.TemporaryFile() as file:
+        file.write(header)
+        file.truncate(size)
+        file.seek(0)
+        with pytest.raises(ImageTooLargeError, match="at most 50 million") as caught:
+            read_npy(Body(file, size, NPY, {}), 50_000_000)
+        assert caught.value.status == 413
+        assert file.tell() < 20_000
 
 
 @pytest.mark.parametrize("shape", [(3, 64, 96), (3, 64, 96, 3), (64, 96, 3)])

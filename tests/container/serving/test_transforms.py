@@ -32,7 +32,7 @@ def test_a_core_takes_a_request_where_memory_is_plenty() -> None:
 
 
 def test_little_memory_takes_fewer_and_smaller_requests() -> None:
-    told = [_told(8, memory) for memory in (16 * GB, 4 * GB, GB)]
+    told = [_told(8, memory) for memory in (32 * GB, 4 * GB, GB)]
     assert told[0][0] == 8
     assert [concurrent for concurrent, _ in told] == sorted((c for c, _ in told), reverse=True)
     assert told[-1][0] == 1
