@@ -60,7 +60,8 @@ def read_body(
 
     Raises:
         PayloadError: the body is empty, is not what its type promises, or holds too many images.
-        ImageError: the only image cannot be read, and it is no line of Batch Transform.
+        ImageError: the only image cannot be read, and it is no line of Batch Transform; or a header
+            says of all images that they are too large.
         UnsupportedMediaTypeError: a type that is not read.
     """
     if not body.size:
