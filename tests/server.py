@@ -14,6 +14,11 @@ from typing import Any, Self
 from tests.jobs import BIN
 from tests.openapi import assert_documented
 
+PLATFORM_PING_SECONDS = 2.0
+"""What SageMaker allows for the answer to a /ping."""
+UNREADABLE = 100_000
+"""Scans of `unread_reply`."""
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -47,6 +52,25 @@ def request(
         return Reply(response.status, dict(response.getheaders()), response.read())
     finally:
         connection.close()
+
+
+def unread_reply(server: "Server", path: str) -> socket.socket:
+    """Ask for a reply larger than all buffers on its way, and read no more of it than its status.
+
+    It is that to `UNREADABLE` scans that cannot be read, for those take no time.
+    """
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.settimeout(60)
+    connection.connect(("127.0.0.1", server.port))
+    body = b'{"b64":""}\n' * UNREADABLE
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/jsonlines\r\n"
+        f"Accept: application/jsonlines\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    connection.sendall(head.encode() + body)
+    assert connection.recv(12) == b"HTTP/1.1 200"
+    return connection
 
 
 def wait_until_refused(port: int) -> None:
@@ -114,6 +138,13 @@ class Server:
         reply = request(self.port, method, path, body, headers)
         assert_documented(method, path, reply.status, reply.headers, reply.body)
         return reply
+
+    def wait_until_logged(self, words: str) -> None:
+        """Return once these words stand in the log."""
+        deadline = time.monotonic() + 60
+        while words not in self.log.read_text():
+            assert time.monotonic() < deadline, f"never logged: {words}"
+            time.sleep(0.1)
 
     def wait_until_ready(self) -> list[int]:
         """Ping until 200; return the statuses met on the way, 0 for no connection yet."""

@@ -6,6 +6,7 @@ import io
 import json
 import signal
 import socket
+import time
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,14 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from tests.server import Server, free_port, wait_until_refused
+from tests.server import (
+    PLATFORM_PING_SECONDS,
+    UNREADABLE,
+    Server,
+    free_port,
+    unread_reply,
+    wait_until_refused,
+)
 
 JPEG = {"Content-Type": "image/jpeg"}
 
@@ -293,22 +301,75 @@ def test_a_chunked_body_that_is_broken_is_a_400_not_our_fault(server: Server) ->
         assert connection.recv(12) == b"HTTP/1.1 400"
 
 
+def _stalled(server: Server, sent: bytes) -> socket.socket:
+    """Open a connection whose client sends no more than this, and reads nothing by itself."""
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+    connection.sendall(sent)
+    return connection
+
+
+HALF_A_HEAD = b"POST /invocations HTTP/1.1\r\nHost:"
+HALF_A_BODY = b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc"
+
+
 def test_requests_that_stall_keep_neither_ping_nor_sigterm_waiting(
     trained: Path, tmp_path: Path
 ) -> None:
-    head = b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc"
     with (
         Server.start(trained, free_port(), tmp_path / "log", BRAIN_TUMOR_THREADS="3") as server,
         ExitStack() as stalled,
     ):
         server.wait_until_ready()
+        # Two are taken in, the others refused with bodies that gunicorn waits for.
+        for sent in [HALF_A_BODY] * 6 + [HALF_A_HEAD] * 4:
+            stalled.enter_context(_stalled(server, sent))
         for _ in range(4):
-            connection = socket.create_connection(("127.0.0.1", server.port), timeout=30)
-            stalled.enter_context(connection).sendall(head)
-        assert server.request("GET", "/ping").status == 200
+            done = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+            # Answered, and not hung up on by its client.
+            assert stalled.enter_context(_stalled(server, done)).recv(12) == b"HTTP/1.1 200"
+        for _ in range(5):
+            asked = time.monotonic()
+            assert server.request("GET", "/ping").status == 200
+            assert time.monotonic() - asked < PLATFORM_PING_SECONDS
         server.process.send_signal(signal.SIGTERM)
         # `docker stop` sends SIGKILL after 10 s.
         assert server.process.wait(timeout=10) == 0
+
+
+def test_clients_that_stall_are_hung_up_on_and_their_places_are_free_again(
+    trained: Path, scans: list[bytes], tmp_path: Path
+) -> None:
+    settings = {"BRAIN_TUMOR_THREADS": "3", "BRAIN_TUMOR_STALL_SECONDS": "1"}
+    with (
+        Server.start(trained, free_port(), tmp_path / "log", **settings) as server,
+        ExitStack() as stalled,
+    ):
+        server.wait_until_ready()
+        half_a_head = stalled.enter_context(_stalled(server, HALF_A_HEAD))
+        taken_in = [stalled.enter_context(_stalled(server, HALF_A_BODY)) for _ in range(2)]
+        for connection in taken_in:
+            reply = http.client.HTTPResponse(connection)
+            reply.begin()
+            assert reply.status == 400
+            assert b"BRAIN_TUMOR_STALL_SECONDS" in reply.read()
+        assert half_a_head.recv(1) == b""
+        assert server.request("POST", "/invocations", scans[0], JPEG).status == 200
+        log = server.log.read_text()
+        assert "Hung up on a client that neither sent nor took for 1 s" in log
+        assert "Traceback" not in log
+
+
+def test_a_reply_that_is_not_read_keeps_its_place_no_longer_than_a_client_may_stall(
+    trained: Path, scans: list[bytes], tmp_path: Path
+) -> None:
+    settings = {"BRAIN_TUMOR_THREADS": "2", "BRAIN_TUMOR_STALL_SECONDS": "1"}
+    settings["BRAIN_TUMOR_MAX_IMAGES"] = str(UNREADABLE)
+    with Server.start(trained, free_port(), tmp_path / "log", **settings) as server:
+        server.wait_until_ready()
+        with closing(unread_reply(server, "/invocations")):
+            assert server.request("POST", "/invocations", scans[0], JPEG).status == 503
+            server.wait_until_logged("Hung up on a client")
+            assert server.request("POST", "/invocations", scans[0], JPEG).status == 200
 
 
 def test_every_line_of_a_json_log_is_an_object_and_a_request_is_found_by_its_inference_id(
@@ -320,6 +381,8 @@ def test_every_line_of_a_json_log_is_an_object_and_a_request_is_found_by_its_inf
         given = {**JPEG, "X-Amzn-SageMaker-Inference-Id": "case-17"}
         assert server.request("POST", "/invocations", scans[0], given).status == 200
         reply = server.request("POST", "/invocations", scans[0][:99], JPEG)
+        with closing(_stalled(server, b"no HTTP\r\n\r\n")) as connection:
+            assert connection.recv(12) == b"HTTP/1.1 400"
     events = [json.loads(line) for line in log.read_text().splitlines()]
     assert {"gunicorn.error", "brain_tumor.serving.app.telemetry"} <= {
         event["logger"] for event in events
@@ -329,3 +392,5 @@ def test_every_line_of_a_json_log_is_an_object_and_a_request_is_found_by_its_inf
     assert answered["case-17"]["path"] == "/invocations"
     assert answered[reply.headers["X-Request-Id"]]["status"] == 400
     assert not any(event.get("path") == "/ping" for event in events)
+    (invalid,) = (event for event in events if event["message"].startswith("Invalid request"))
+    assert "request_id" not in invalid

@@ -18,10 +18,9 @@ import numpy as np
 import pytest
 
 from tests.jobs import BIN
-from tests.server import Server, free_port, wait_until_refused
+from tests.server import PLATFORM_PING_SECONDS, Server, free_port, wait_until_refused
 
 JPEG = {"Content-Type": "image/jpeg"}
-PLATFORM_PING_SECONDS = 2.0
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,14 @@ import threading
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from tests.jobs import ROOT
-from tests.server import Reply, Server, free_port
+from tests.server import UNREADABLE, Reply, Server, free_port, unread_reply
 
 JPEG = {"Content-Type": "image/jpeg"}
 
@@ -265,3 +266,17 @@ def test_a_model_that_does_not_fit_is_a_507_and_fits_once_another_one_is_gone(
             assert _invoke(small, name, scan).status == 200
             assert small.request("DELETE", f"/models/{name}").status == 200
         assert _load(small, name, str(base / "models" / "a" / "model")).status == 200
+
+
+def test_a_client_that_stops_reading_does_not_keep_its_model_from_being_unloaded(
+    endpoint: Server, tmp_path: Path
+) -> None:
+    base = endpoint.log.parent
+    settings = {"SAGEMAKER_MULTI_MODEL": "true", "BRAIN_TUMOR_STALL_SECONDS": "1"}
+    settings["BRAIN_TUMOR_MAX_IMAGES"] = str(UNREADABLE)
+    with Server.start(base, free_port(), tmp_path / "log", **settings) as server:
+        server.wait_until_ready()
+        assert _load(server, "a", str(base / "models" / "a" / "model")).status == 200
+        with closing(unread_reply(server, "/models/a/invoke")):
+            assert server.request("DELETE", "/models/a").status == 200
+            assert "Hung up on a client" in server.log.read_text()

@@ -74,6 +74,13 @@ class Settings(BaseSettings):
     hang_seconds: float = Field(
         default=30, gt=0, description="A prediction that runs longer makes /ping answer 503."
     )
+    stall_seconds: float = Field(
+        # Callers of InvokeEndpoint have given up after 60 s: nobody waits for such an answer.
+        default=60,
+        ge=0.1,
+        le=3600,
+        description="A client that neither sends nor takes anything for so long is hung up on.",
+    )
     drain_seconds: int = Field(
         default=6, ge=1, description="How long requests in flight may go on after SIGTERM."
     )

@@ -82,7 +82,7 @@ def receive(
         parameters: see `Body`.
 
     Raises:
-        PayloadError: the connection was cut, or chunks are broken.
+        PayloadError: the connection was cut, the client stalls, or chunks are broken.
         PayloadTooLargeError: the body is larger than the limit.
         OverloadedError: /tmp has no room for it.
     """
@@ -111,6 +111,11 @@ def receive(
 def _read(source: IO[bytes], size: int) -> bytes:
     try:
         return source.read(size)
+    except BlockingIOError as error:
+        raise PayloadError(
+            "The rest of the body did not come within BRAIN_TUMOR_STALL_SECONDS. Usual cause: a "
+            "Content-Length greater than what is sent."
+        ) from error
     # gunicorn's own errors for broken chunks, and a connection that was cut.
     except Exception as error:
         raise PayloadError(f"The body cannot be read: {error!r}.") from error

@@ -1,5 +1,6 @@
 """gunicorn's settings, each with its reason; `serve` starts gunicorn with this file."""
 
+import sys
 from typing import Any
 
 from gunicorn.glogging import Logger
@@ -12,10 +13,11 @@ _settings = load_settings()
 bind = f"{_settings.host}:{_settings.port}"
 # One process: TensorFlow uses all cores by itself, and a second one would hold a second model.
 workers = 1
-worker_class = "gthread"
-# More threads than predictions that run at once: decoding and sending overlap with them. The
-# application keeps one of them free for /ping.
-threads = _settings.threads
+worker_class = "brain_tumor.serving.gunicorn_worker.Worker"
+# More threads than predictions that run at once: decoding and sending overlap with them. Those to
+# spare read heads, refuse what the application has no place for, and let gunicorn drain what a
+# refused client still sends (5 s) and wait for it to hang up (2 s), while /ping is answered.
+threads = _settings.threads + 32
 # TensorFlow hangs in a process forked after it was loaded (gunicorn #2369).
 preload_app = False
 # The platform gives 60 s, batch and async jobs more; a worker's heartbeat does not wait for
@@ -42,6 +44,14 @@ class _Log(Logger):  # type: ignore[misc]
         configure_logging(form=_settings.log_format)
         self.error_log.handlers.clear()
         self.error_log.propagate = True
+
+    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """Log an error with its traceback; a client that stalled is none of ours."""
+        if isinstance(sys.exception(), BlockingIOError):
+            seconds = _settings.stall_seconds
+            self.warning("Hung up on a client that neither sent nor took for %g s", seconds)
+        else:
+            super().exception(msg, *args, **kwargs)
 
 
 logger_class = _Log

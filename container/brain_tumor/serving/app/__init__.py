@@ -33,7 +33,7 @@ def create_app(settings: Settings | None = None, holder: ModelHolder | None = No
     """
     settings = settings or load_settings()
     app = flask.Flask("brain_tumor", static_folder=None)
-    # One thread stays free, so that /ping never waits behind requests, however slow they come in.
+    # gunicorn has threads beyond these for /ping and for refusing (gunicorn_conf).
     places = threading.BoundedSemaphore(settings.threads - 1)
     if settings.multi_model:
         metrics = Metrics()
