@@ -20,12 +20,20 @@ _QUOTING = ("pydicom", "pylibjpeg", "openjpeg", "nibabel", "nibabel.global")
 """What these find odd in a file they quote, and a patient's name may stand there."""
 
 
+# Control characters, C1 and Unicode's line ends among them.
+_ESCAPES = {code: ascii(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
+
+
 class _TextLines(logging.Formatter):
     """For people: time, level, message."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
         self.converter = time.gmtime
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """Write all but the traceback on one line, for a message may quote what a client sent."""
+        return super().formatMessage(record).translate(_ESCAPES)
 
 
 class _JsonLines(logging.Formatter):

@@ -75,6 +75,27 @@ def test_tensorflow_is_told_to_be_quiet_unless_the_operator_says_otherwise(
     assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
 
 
+@pytest.mark.parametrize("end", ["\n", "\r", "\x85", "\u2028", "\v"])
+def test_what_a_client_sent_cannot_forge_a_line(
+    end: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging()
+    logging.getLogger("x").info("GET %s 404", f"/x{end}2026-01-01T00:00:00Z CRITICAL \x1b[2J")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(rf"INFO GET /x{ascii(end)[1:-1]}2026-01-01T00:00:00Z CRITICAL \x1b[2J 404")
+
+
+def test_a_traceback_keeps_its_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging()
+    try:
+        raise ValueError("no")
+    except ValueError:
+        logging.getLogger("x").exception("größe failed")
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first.endswith("ERROR größe failed")
+    assert (rest[0], rest[-1]) == ("Traceback (most recent call last):", "ValueError: no")
+
+
 def test_as_json_an_event_is_an_object_with_its_fields_the_request_and_the_exception(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
