@@ -3,7 +3,7 @@
 import io
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, BinaryIO, cast
 
@@ -131,7 +131,12 @@ def _file() -> BinaryIO:
 def _write(file: BinaryIO, data: bytes) -> None:
     try:
         file.write(data)
+        # Otherwise the end of it is written later, where nobody expects a full disk.
+        file.flush()
     except OSError as error:
+        # To close it writes the rest again, and fails again.
+        with suppress(OSError):
+            file.close()
         raise _no_room(error) from error
 
 

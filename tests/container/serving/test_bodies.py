@@ -2,7 +2,9 @@
 
 import errno
 import io
+import resource
 import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -93,6 +95,25 @@ def test_a_full_disk_is_a_503_that_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(OverloadedError, match="No space left") as caught, _receive(_Counted(10**7)):
         pass
     assert caught.value.status == 503
+
+
+@pytest.fixture
+def small_disk() -> Iterator[int]:
+    """Let files grow to no more than so many bytes, as on a disk that fills."""
+    room = IN_MEMORY_BYTES + 1 + bodies._STEP
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    yield room
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("above", [1, 100, 10**6, 10**7])
+def test_a_disk_that_fills_at_any_time_is_a_503(small_disk: int, above: int) -> None:
+    larger = _receive(_Counted(small_disk + above))
+    with pytest.raises(OverloadedError, match="No room for a body"), larger:
+        pass
+    with _receive(_Counted(small_disk)) as body:
+        assert len(body.whole()) == small_disk
 
 
 def test_no_folder_that_is_writable_is_a_503(monkeypatch: pytest.MonkeyPatch) -> None:
