@@ -72,7 +72,9 @@ class Settings(BaseSettings):
         default=128, ge=2, le=1024, description="Requests that `serve` handles at the same time."
     )
     hang_seconds: float = Field(
-        default=30, gt=0, description="A prediction that runs longer makes /ping answer 503."
+        default=30,
+        gt=0,
+        description="A prediction or heat map that runs longer makes /ping answer 503.",
     )
     stall_seconds: float = Field(
         # Callers of InvokeEndpoint have given up after 60 s: nobody waits for such an answer.

@@ -17,7 +17,7 @@ from brain_tumor.resources import allowed_cores
 from brain_tumor.serving.batcher import LARGEST_BATCH, Batcher, batch_sizes, largest_batch
 from brain_tumor.serving.engine import load_engine
 from brain_tumor.serving.metrics import Metrics
-from brain_tumor.serving.on_demand import unavailable
+from brain_tumor.serving.on_demand import OnDemand, unavailable
 from brain_tumor.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -71,8 +71,10 @@ class Classifier:
 
     @property
     def running_seconds(self) -> float:
-        """How long the prediction of now has been running; 0 where there is none."""
-        return self._scores.running_seconds if isinstance(self._scores, Batcher) else 0.0
+        """How long the prediction or the heat map of now has been running; 0 where none is."""
+        parts = self._scores, self._heat_maps
+        timed = [part for part in parts if isinstance(part, Batcher | OnDemand)]
+        return max((part.running_seconds for part in timed), default=0.0)
 
     def close(self) -> None:
         """End its thread once what waits is answered, and free the engine."""

@@ -115,15 +115,15 @@ class ModelHolder:
             self._prove()
 
     def check_progress(self, hang_seconds: float) -> None:
-        """Make sure that no prediction has been running for longer than that.
+        """Make sure that no prediction or heat map has been running for longer than that.
 
         Raises:
             NotReadyError: it is still loading, or one has.
         """
         running = self.get().running_seconds
         if running > hang_seconds:
-            log.error("A prediction has been running for %.0f s", running)
-            raise NotReadyError(f"A prediction has been running for {running:.0f} s.")
+            log.error("A prediction or heat map has been running for %.0f s", running)
+            raise NotReadyError(f"A prediction or heat map has been running for {running:.0f} s.")
 
     def _prove(self) -> None:
         # One at a time: behind a long queue, pings would take every thread there is.

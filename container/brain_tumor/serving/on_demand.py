@@ -4,6 +4,7 @@ Few requests ask for one, so that start and memory of all others stay what they 
 """
 
 import threading
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -38,6 +39,7 @@ class OnDemand:
         self._load = load
         self._heat_maps: HeatMapsFn = self._first
         self._one_at_a_time = threading.Lock()
+        self._began: float | None = None
 
     def __call__(self, pixels: NDArray[np.uint8]) -> HeatMaps:
         """Give the heat maps of (n, size, size) images.
@@ -48,7 +50,17 @@ class OnDemand:
         """
         # Also when it is loaded: an inference request of OpenVINO serves one caller.
         with self._one_at_a_time:
-            return self._heat_maps(pixels)
+            self._began = time.monotonic()
+            try:
+                return self._heat_maps(pixels)
+            finally:
+                self._began = None
+
+    @property
+    def running_seconds(self) -> float:
+        """How long the heat maps of now, or their loading, have been running; 0 where none are."""
+        began = self._began
+        return 0.0 if began is None else time.monotonic() - began
 
     def _first(self, pixels: NDArray[np.uint8]) -> HeatMaps:
         self._heat_maps = self._load() or unavailable

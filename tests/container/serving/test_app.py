@@ -22,7 +22,7 @@ from werkzeug.test import TestResponse
 
 import brain_tumor
 from brain_tumor import images
-from brain_tumor.artifact import Scores, without_foreign
+from brain_tumor.artifact import HeatMapsFn, Scores, without_foreign
 from brain_tumor.errors import ArtifactError
 from brain_tumor.serving import app as module
 from brain_tumor.serving import holder as holder_module
@@ -32,6 +32,7 @@ from brain_tumor.serving.batcher import Batcher
 from brain_tumor.serving.classifier import Classifier
 from brain_tumor.serving.engine import Engine
 from brain_tumor.serving.holder import ModelHolder
+from brain_tumor.serving.on_demand import OnDemand
 from brain_tumor.settings import Settings
 from tests.classifiers import (
     CLASS_NAMES,
@@ -770,6 +771,35 @@ def test_ping_is_503_while_a_prediction_hangs_and_200_once_it_has_ended() -> Non
     thread.join(30)
     assert client.get("/ping").status_code == 200
     classifier.close()
+
+
+def test_ping_is_503_while_a_heat_map_hangs_and_200_once_it_has_ended() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def load() -> HeatMapsFn:
+        begun.set()
+        assert go_on.wait(30)
+        return heat_maps
+
+    recorder = Recorder()
+    classifier = Classifier(without_foreign(recorder), model_info(), OnDemand(load))
+    client = _client(classifier, hang_seconds=0.05)
+    other = client.application.test_client()
+    drawn: list[int] = []
+
+    def draw() -> None:
+        drawn.append(_post(other, png(0), "image/png", Accept="image/png").status_code)
+
+    thread = threading.Thread(target=draw)
+    thread.start()
+    assert begun.wait(30)
+    while classifier.running_seconds < 0.06:
+        pass
+    assert "has been running for" in _error(client.get("/ping"), 503, "not_ready")
+    go_on.set()
+    thread.join(30)
+    assert drawn == [200]
+    assert client.get("/ping").status_code == 200
 
 
 def test_a_prediction_that_takes_its_time_is_not_taken_for_one_that_hangs() -> None:

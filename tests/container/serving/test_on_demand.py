@@ -66,3 +66,23 @@ def test_loading_that_failed_is_tried_again() -> None:
     with pytest.raises(ArtifactError, match="no space"):
         on_demand(IMAGES)
     assert on_demand(IMAGES).maps.shape == (1, 2, 2, 3)
+
+
+def test_it_tells_how_long_loading_or_drawing_has_been_running_also_after_one_that_failed() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def load() -> HeatMapsFn:
+        begun.set()
+        assert go_on.wait(30)
+        raise ArtifactError("no space in /tmp")
+
+    on_demand = OnDemand(load)
+    assert on_demand.running_seconds == 0
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(on_demand, IMAGES)
+        assert begun.wait(30)
+        while on_demand.running_seconds < 0.01:
+            pass
+        go_on.set()
+        assert isinstance(asked.exception(30), ArtifactError)
+    assert on_demand.running_seconds == 0
