@@ -78,6 +78,8 @@ class Models(Generic[M]):
         self._slots: dict[str, _Slot[M]] = {}
         self._changed = threading.Condition()
         self._one_load = threading.Lock()
+        self._at_work = 0
+        self._begun = 0
 
     def load(self, name: str, url: str) -> None:
         """Load the model in the folder `url` under a name; returns once it can predict.
@@ -145,7 +147,8 @@ class Models(Generic[M]):
             slot, model = self._loaded(name)
             slot.users += 1
         try:
-            yield model
+            with self._work():
+                yield model
         finally:
             with self._changed:
                 slot.users -= 1
@@ -165,13 +168,26 @@ class Models(Generic[M]):
             self._changed.wait_for(lambda: slot.users == 0)
         before = resident_memory()
         try:
-            model.close()
-            release_memory()
+            with self._work():
+                model.close()
+                release_memory()
         finally:
             with self._changed:
                 del self._slots[name]
         freed = (before - resident_memory()) / 1e6
         log.info("Model %s unloaded: %.0f MB given back", _short(name), freed)
+
+    @contextmanager
+    def _work(self) -> Iterator[None]:
+        """Note that memory comes and goes which is not that of a load."""
+        with self._changed:
+            self._at_work += 1
+            self._begun += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._at_work -= 1
 
     def _loaded(self, name: str) -> tuple[_Slot[M], M]:
         slot = self._slots.get(name)
@@ -182,7 +198,9 @@ class Models(Generic[M]):
     def _load_within_budget(self, folder: Path) -> M:
         start = time.monotonic()
         files = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-        self._budget.require_room(files)
+        with self._changed:
+            idle, begun = not self._at_work, self._begun
+        self._budget.require_room(files, len(self.all()))
         try:
             model = self._load(folder)
         except ArtifactError as error:
@@ -190,7 +208,7 @@ class Models(Generic[M]):
         except MemoryError as error:
             raise InsufficientMemoryError("Memory ran out while the model was loaded.") from error
         try:
-            self._budget.loaded(files)
+            self._budget.loaded(files, alone=idle and begun == self._begun)
         except InsufficientMemoryError:
             model.close()
             release_memory()

@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -217,3 +219,49 @@ def test_a_model_that_takes_more_memory_than_there_is_is_closed_again(tmp_path: 
         models.load("a", str(tmp_path / "a"))
     assert made[0].closed
     assert models.all() == []
+
+
+class _Watched(MemoryBudget):
+    """A budget that tells which loads were alone."""
+
+    def __init__(self) -> None:
+        super().__init__(10 * GB, lambda: 0)
+        self.alone: list[bool] = []
+
+    def loaded(self, files: int, alone: bool) -> None:
+        self.alone.append(alone)
+
+
+def test_a_load_during_which_anything_is_used_or_unloaded_does_not_count_as_alone(
+    tmp_path: Path,
+) -> None:
+    meanwhile: list[Callable[[], None]] = []
+
+    def load(folder: Path) -> _Model:
+        for act in meanwhile:
+            act()
+        return _Model(folder)
+
+    budget = _Watched()
+    models = _models(tmp_path, load, budget)
+    names = (str(number) for number in count())
+
+    def load_one() -> str:
+        name = next(names)
+        models.load(name, str(tmp_path / name))
+        return name
+
+    def use(name: str) -> None:
+        with models.use(name):
+            pass
+
+    first, second = load_one(), load_one()
+    with models.use(first):
+        load_one()
+    meanwhile.append(partial(use, first))
+    load_one()
+    meanwhile[:] = [partial(models.unload, second)]
+    load_one()
+    meanwhile.clear()
+    load_one()
+    assert budget.alone == [True, True, False, False, False, True]
