@@ -27,7 +27,7 @@ class Engine:
     name: str
     precision: str
     why: str
-    """Why this engine and this precision, for people."""
+    """Why this engine and this precision, for people; of few texts, since /metrics has it."""
     scores: artifact.ScoresFn
     heat_maps: artifact.HeatMapsFn = unavailable
     """Safe to call from several threads; loads its graph when it is first called."""

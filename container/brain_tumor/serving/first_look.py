@@ -1,5 +1,6 @@
 """Fast arithmetic where it is sure, exact arithmetic where it is not."""
 
+import logging
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -14,6 +15,8 @@ from brain_tumor.serving.agreement import (
     measure_first_look,
 )
 from brain_tumor.settings import Precision
+
+log = logging.getLogger(__name__)
 
 _NEAR = 0.1
 """How far from the threshold of `confident` log-odds must be: twice what clear scans are off by in
@@ -42,7 +45,7 @@ def fastest(
     """
     reasons = ["float32 asked for"] if precision == "float32" else []
     for name in looks if precision == "auto" else {precision} & set(looks):
-        fast, why = _checked(looks[name], check, asked_for=precision == name)
+        fast, why = _checked(name, looks[name], check, asked_for=precision == name)
         reasons.append(f"{name}: {why}")
         if fast:
             return fast, name, "; ".join(reasons)
@@ -53,11 +56,12 @@ def fastest(
 
 
 def _checked(
-    compile_look: FirstLook, check: Check | None, asked_for: bool
+    name: str, compile_look: FirstLook, check: Check | None, asked_for: bool
 ) -> tuple[ScoresFn | None, str]:
     """Compile a first look, and say how it was checked; None, and why, where it is not to be used.
 
-    One that is asked for is used however the check ends.
+    One that is asked for is used however the check ends. The reasons are few and fixed, for they
+    are a label in /metrics, where each text begins a series of its own; the log has the figures.
     """
     recorded = check and check.first_look
     if not (recorded or asked_for):
@@ -66,9 +70,10 @@ def _checked(
     if fast is None or check is None or recorded is None:
         return fast, lack or "asked for, not checked: none is recorded with the model"
     found = measure_first_look(fast, check.images, recorded)
+    log.info("First look in %s against the model's check: %s", name, found)
     if found.holds:
-        return fast, f"holds the model's check: {found}"
-    return fast if asked_for else None, f"does not hold the model's check: {found}"
+        return fast, "holds the model's check"
+    return fast if asked_for else None, "does not hold the model's check"
 
 
 def exact_where_doubtful(
