@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom.data import get_testdata_file
 
 from tests.docker import (
     IMAGE,
@@ -101,6 +102,27 @@ def test_the_image_that_only_serves_answers_the_same(
     image: str, serve_image: str, trained_in_image: Path
 ) -> None:
     assert _answer(serve_image, trained_in_image) == _answer(image, trained_in_image)
+
+
+def test_compressed_dicom_and_heat_maps_are_answered_read_only_as_any_user(
+    serve_image: str, trained_in_image: Path
+) -> None:
+    # JPEG-LS is decoded in a process of its own.
+    dicom = Path(str(get_testdata_file("MR_small_jpeg_ls_lossless.dcm", download=False)))
+    scan = ROOT / "local_test" / "payload.png"
+    with container(
+        *("--read-only", "--tmpfs", "/tmp", "--user", FULL_CONTRACT_UID, "-p", "127.0.0.1::8080"),  # noqa: S108
+        *("-v", f"{trained_in_image / 'model'}:/opt/ml/model:ro", serve_image, "serve"),
+    ) as server:
+        wait_until_ready(server)
+        port = int(docker("port", server, "8080").stdout.rsplit(":", 1)[1])
+        for file, sent, wanted in (
+            (dicom, "application/dicom", "application/json"),
+            (scan, "image/png", "image/png"),
+        ):
+            headers = {"Content-Type": sent, "Accept": wanted}
+            reply = request(port, "POST", "/invocations", file.read_bytes(), headers)
+            assert (reply.status, reply.headers["Content-Type"]) == (200, wanted), reply.body
 
 
 def test_the_image_that_only_serves_is_small_and_says_what_it_cannot_do(serve_image: str) -> None:
