@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks.stacks import ROOT, Stack
-from brain_tumor import artifact, images
+from brain_tumor import artifact, images, scoring
 from tests.server import request
 
 _SCANS = 64
@@ -43,7 +43,7 @@ def expected_of(model_dir: Path, bodies: Sequence[bytes]) -> list[list[float]]:
     """Give the probabilities that TensorFlow answers to each image in float32."""
     size = artifact.load_info(model_dir).image_size
     pixels = np.stack([images.resize(images.decode(body), size) for body in bodies])
-    probabilities = artifact.in_batches(artifact.load_predict(model_dir), pixels, 16)
+    probabilities = scoring.in_batches(artifact.load_predict(model_dir), pixels, 16)
     return [[float(p) for p in row] for row in probabilities]
 
 

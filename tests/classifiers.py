@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.artifact import HeatMaps, ModelInfo, without_foreign
+from brain_tumor.artifact import ModelInfo
+from brain_tumor.scoring import HeatMaps, without_foreign
 from brain_tumor.serving.classifier import Classifier
 
 CLASS_NAMES = ["glioma", "meningioma", "notumor"]

@@ -9,7 +9,7 @@ check.npz          a few images and what TensorFlow answered to them (`Check`)
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,16 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from brain_tumor.errors import ArtifactError
+from brain_tumor.scoring import (
+    HeatMapsFn,
+    PredictFn,
+    Scores,
+    ScoresFn,
+    as_heat_maps,
+    as_predict,
+    as_scores,
+    scores_of,
+)
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -41,35 +51,6 @@ SIGNATURES = (
 """Names of the functions of a servable; it may lack all but the first two."""
 CLEAR = 0.9
 """What is less probable than this is looked at again."""
-
-PredictFn = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""(n, size, size) uint8 0-255 -> probabilities (n, classes) float32."""
-
-
-class Scores(NamedTuple):
-    """What the network says of n scans."""
-
-    probabilities: NDArray[np.float32]
-    """(n, classes)."""
-    foreign: NDArray[np.float32]
-    """(n,) the higher, the less like a brain MRI; -inf from models that were not taught to see."""
-
-
-ScoresFn = Callable[[NDArray[np.uint8]], Scores]
-"""(n, size, size) uint8 0-255 -> scores."""
-
-
-class HeatMaps(NamedTuple):
-    """Where in n scans the network saw which class; of the first look, in float32."""
-
-    probabilities: NDArray[np.float32]
-    """(n, classes)."""
-    maps: NDArray[np.float32]
-    """(n, height, width, classes): what each place adds to a class's logit."""
-
-
-HeatMapsFn = Callable[[NDArray[np.uint8]], HeatMaps]
-"""(n, size, size) uint8 0-255 -> heat maps."""
 
 
 class Check(NamedTuple):
@@ -262,67 +243,6 @@ def load_signatures(model_dir: Path) -> dict[str, Callable[..., dict[str, "tf.Te
     for signature in signatures.values():
         signature.loaded = loaded
     return signatures
-
-
-def as_predict(serving_default: Callable[..., dict[str, "tf.Tensor"]]) -> PredictFn:
-    """Wrap the function `serving_default`, loaded or not yet saved, to take uint8 pixels."""
-
-    def predict(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        probabilities: NDArray[np.float32]
-        probabilities = serving_default(images=_images(pixels))["probabilities"].numpy()
-        return probabilities
-
-    return predict
-
-
-def as_scores(serving_scores: Callable[..., dict[str, "tf.Tensor"]]) -> ScoresFn:
-    """Wrap `serving_scores` or a first look, loaded or not yet saved, to take uint8 pixels."""
-
-    def scores(pixels: NDArray[np.uint8]) -> Scores:
-        outputs = serving_scores(images=_images(pixels))
-        return Scores(outputs["probabilities"].numpy(), outputs["foreign"].numpy())
-
-    return scores
-
-
-def scores_of(signatures: Mapping[str, Callable[..., dict[str, "tf.Tensor"]]]) -> ScoresFn:
-    """Give `serving_scores`; where it is lacking `serving_default`, to which nothing is foreign."""
-    if "serving_scores" in signatures:
-        return as_scores(signatures["serving_scores"])
-    return without_foreign(as_predict(signatures["serving_default"]))
-
-
-def as_heat_maps(serving_heat_map: Callable[..., dict[str, "tf.Tensor"]]) -> HeatMapsFn:
-    """Wrap `serving_heat_map`, loaded or not yet saved, to take uint8 pixels."""
-
-    def heat_maps(pixels: NDArray[np.uint8]) -> HeatMaps:
-        outputs = serving_heat_map(images=_images(pixels))
-        return HeatMaps(outputs["probabilities"].numpy(), outputs["heat_maps"].numpy())
-
-    return heat_maps
-
-
-def without_foreign(predict: PredictFn) -> ScoresFn:
-    """Make scores of probabilities alone: nothing looks foreign."""
-
-    def scores(pixels: NDArray[np.uint8]) -> Scores:
-        return Scores(predict(pixels), np.full(len(pixels), -np.inf, np.float32))
-
-    return scores
-
-
-def _images(pixels: NDArray[np.uint8]) -> "tf.Tensor":
-    import tensorflow as tf
-
-    return tf.constant(pixels[..., np.newaxis], dtype=tf.float32)
-
-
-def in_batches(predict: PredictFn, pixels: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
-    """Run `predict` over (n, h, w) in batches of at most `size`, so that memory stays bounded."""
-    parts: Sequence[NDArray[np.float32]] = [
-        predict(pixels[start : start + size]) for start in range(0, len(pixels), size)
-    ]
-    return np.concatenate(parts)
 
 
 def _write_check(file: Path, servable: "tf.Module", images: NDArray[np.uint8]) -> None:

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.special import softmax
 
-from brain_tumor import artifact, images
-from brain_tumor.artifact import ModelInfo, PredictFn, in_batches, load_info, load_predict
+from brain_tumor import artifact, images, scoring
+from brain_tumor.artifact import ModelInfo, load_info, load_predict
 from brain_tumor.errors import ArtifactError
+from brain_tumor.scoring import PredictFn, in_batches
 from brain_tumor.serving.classifier import load_classifier
 from brain_tumor.settings import Settings
 from brain_tumor.training.export import Servable, second_look_size
@@ -199,7 +200,7 @@ def test_what_is_loaded_predicts_what_was_saved(
     predict: PredictFn, servable: Servable, scans: list[bytes]
 ) -> None:
     pixels = _decoded(scans)
-    before = artifact.as_predict(servable.serving_default)(pixels)
+    before = scoring.as_predict(servable.serving_default)(pixels)
     np.testing.assert_allclose(predict(pixels), before, atol=1e-5)
 
 
@@ -212,7 +213,7 @@ def test_probabilities_are_the_softmax_of_logits_divided_by_the_temperature(
     head = keras.layers.Dense(4, kernel_initializer="identity", name=LOGITS)
     of_one_place = keras.layers.Reshape((1, 1, 4))(images)
     logits_are_pixels = keras.Model(images, head(pooled(of_one_place)))
-    predict = artifact.as_predict(Servable(logits_are_pixels, temperature, 2).serving_default)
+    predict = scoring.as_predict(Servable(logits_are_pixels, temperature, 2).serving_default)
     # Its own mirror image, so that a second look changes nothing.
     pixels = np.array([[[1, 1], [3, 3]]], np.uint8)
     wanted = softmax(np.array([1, 1, 3, 3]) / temperature)

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import brain_tumor
-from brain_tumor import artifact
+from brain_tumor import artifact, scoring
 from brain_tumor.artifact import MODEL_INFO_FILE, VERSION_FOLDER
 from brain_tumor.cli import main
 from brain_tumor.serving import classifier, serve
@@ -33,7 +33,7 @@ COMMANDS = (
     "sample-payload",
 )
 
-STAND_IN = artifact.without_foreign(Recorder())
+STAND_IN = scoring.without_foreign(Recorder())
 
 
 def _run(*arguments: object) -> Result:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.artifact import CLEAR, Check, HeatMapsFn, Scores, ScoresFn, without_foreign
+from brain_tumor.artifact import CLEAR, Check
 from brain_tumor.errors import ArtifactError
+from brain_tumor.scoring import HeatMapsFn, Scores, ScoresFn, without_foreign
 
 FLOAT32_BOUND = 1e-3
 """How far a probability may be from the recorded one, where arithmetic is exact."""

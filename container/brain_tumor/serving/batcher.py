@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.artifact import Scores, ScoresFn
+from brain_tumor.scoring import Scores, ScoresFn
 
 LARGEST_BATCH = 16
 

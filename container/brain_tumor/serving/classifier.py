@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor import artifact
+from brain_tumor import artifact, scoring
 from brain_tumor.errors import ArtifactError
 from brain_tumor.images import Pixels, resize
 from brain_tumor.resources import allowed_cores
@@ -51,9 +51,9 @@ class Classifier:
 
     def __init__(
         self,
-        scores: artifact.ScoresFn,
+        scores: scoring.ScoresFn,
         info: artifact.ModelInfo,
-        heat_maps: artifact.HeatMapsFn = unavailable,
+        heat_maps: scoring.HeatMapsFn = unavailable,
         closed: Callable[[], None] = lambda: None,
     ) -> None:
         """Wrap an engine.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from brain_tumor import artifact
+from brain_tumor import artifact, scoring
 from brain_tumor.errors import ArtifactError, SettingsError
 from brain_tumor.serving import agreement
 from brain_tumor.serving.on_demand import OnDemand, unavailable
@@ -28,8 +28,8 @@ class Engine:
     precision: str
     why: str
     """Why this engine and this precision, for people; of few texts, since /metrics has it."""
-    scores: artifact.ScoresFn
-    heat_maps: artifact.HeatMapsFn = unavailable
+    scores: scoring.ScoresFn
+    heat_maps: scoring.HeatMapsFn = unavailable
     """Safe to call from several threads; loads its graph when it is first called."""
 
     def warm_up(self, size: int, batches: list[int]) -> None:
@@ -102,9 +102,9 @@ def _tensorflow(model_dir: Path, precision: Precision, cores: int, why: str) -> 
 
 
 def _heat_maps(
-    load: Callable[[], artifact.HeatMapsFn | None], model_dir: Path, name: str
+    load: Callable[[], scoring.HeatMapsFn | None], model_dir: Path, name: str
 ) -> OnDemand:
-    def checked() -> artifact.HeatMapsFn | None:
+    def checked() -> scoring.HeatMapsFn | None:
         heat_maps = load()
         if heat_maps:
             agreement.require_heat_maps(heat_maps, artifact.load_check(model_dir), name)

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.artifact import Check, Scores, ScoresFn
+from brain_tumor.artifact import Check
 from brain_tumor.errors import SettingsError
+from brain_tumor.scoring import Scores, ScoresFn
 from brain_tumor.serving.agreement import (
     FOREIGN_MARGIN,
     SURELY_CLEAR,

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.artifact import HeatMaps, HeatMapsFn
 from brain_tumor.errors import NotAcceptableError
+from brain_tumor.scoring import HeatMaps, HeatMapsFn
 
 
 def unavailable(_: NDArray[np.uint8]) -> HeatMaps:

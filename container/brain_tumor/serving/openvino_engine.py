@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from openvino import properties
 from openvino.properties import hint
 
-from brain_tumor import artifact
-from brain_tumor.artifact import HeatMapsFn, ScoresFn
+from brain_tumor import artifact, scoring
 from brain_tumor.errors import ArtifactError
 from brain_tumor.resources import has_vnni
+from brain_tumor.scoring import HeatMapsFn, ScoresFn
 from brain_tumor.serving import agreement
 from brain_tumor.serving.first_look import exact_where_doubtful, fastest
 from brain_tumor.serving.saved_model import default_signature
@@ -161,18 +161,18 @@ def _compile(core: ov.Core, model: ov.Model, type_: ov.Type, cores: int) -> _Run
 
 
 def _as_scores(run: _Run) -> ScoresFn:
-    def scores(pixels: NDArray[np.uint8]) -> artifact.Scores:
+    def scores(pixels: NDArray[np.uint8]) -> scoring.Scores:
         outputs = run(pixels)
         not_foreign = np.full(len(pixels), -np.inf, np.float32)
-        return artifact.Scores(outputs["probabilities"], outputs.get("foreign", not_foreign))
+        return scoring.Scores(outputs["probabilities"], outputs.get("foreign", not_foreign))
 
     return scores
 
 
 def _as_heat_maps(run: _Run) -> HeatMapsFn:
-    def heat_maps(pixels: NDArray[np.uint8]) -> artifact.HeatMaps:
+    def heat_maps(pixels: NDArray[np.uint8]) -> scoring.HeatMaps:
         outputs = run(pixels)
-        return artifact.HeatMaps(outputs["probabilities"], outputs["heat_maps"])
+        return scoring.HeatMaps(outputs["probabilities"], outputs["heat_maps"])
 
     return heat_maps
 

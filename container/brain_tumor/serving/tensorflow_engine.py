@@ -10,9 +10,9 @@ from tensorflow.core.protobuf import config_pb2, rewriter_config_pb2
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 from tensorflow.python.grappler import tf_optimizer
 
-from brain_tumor import artifact
-from brain_tumor.artifact import ScoresFn
+from brain_tumor import artifact, scoring
 from brain_tumor.resources import has_bfloat16
+from brain_tumor.scoring import ScoresFn
 from brain_tumor.serving import agreement
 from brain_tumor.serving.first_look import exact_where_doubtful, fastest
 from brain_tumor.settings import Precision
@@ -41,7 +41,7 @@ def load(model_dir: Path, precision: Precision, cores: int) -> tuple[ScoresFn, s
         tf.config.threading.set_intra_op_parallelism_threads(cores)
     signatures, check = artifact.load_signatures(model_dir), artifact.load_check(model_dir)
     name = "serving_scores" if "serving_scores" in signatures else "serving_default"
-    exact = artifact.scores_of({name: _frozen(signatures[name])})
+    exact = scoring.scores_of({name: _frozen(signatures[name])})
     agreement.require(exact, check, "TensorFlow")
     looks = {"bfloat16": partial(_bfloat16_first_look, signatures)}
     fast, taken, why = fastest(precision, looks, check)
@@ -58,7 +58,7 @@ def _bfloat16_first_look(signatures: dict[str, _Signature]) -> tuple[ScoresFn | 
         return None, "the processor has no bfloat16"
     if signature is None:
         return None, "the model has no signature serving_first_look"
-    return artifact.as_scores(_in_bfloat16(signature)), ""
+    return scoring.as_scores(_in_bfloat16(signature)), ""
 
 
 def _frozen(signature: _Signature) -> _Signature:

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor import artifact
+from brain_tumor import artifact, scoring
 from brain_tumor.data.scans import ScanTable
 from brain_tumor.training import abstention, quality
 from brain_tumor.training.calibration import fit_temperature
@@ -72,8 +72,8 @@ def eight_bit_copy(network: keras.Model, channels: Channels, seed: int) -> keras
 
 def choose_threshold(servable: Servable, channels: Channels) -> float:
     """Choose on the val channel below which probability an answer is `uncertain`."""
-    predict = artifact.as_predict(servable.serving_default)
-    probabilities = artifact.in_batches(predict, channels.val.pixels, _BATCH)
+    predict = scoring.as_predict(servable.serving_default)
+    probabilities = scoring.in_batches(predict, channels.val.pixels, _BATCH)
     threshold = abstention.choose_threshold(probabilities)
     log.info("Below a probability of %.3f an answer is uncertain (chosen on val)", threshold)
     return threshold
@@ -85,7 +85,7 @@ def evaluate(servable: Servable, channels: Channels, threshold: float) -> Evalua
     if table is None:
         table, channel, seen = channels.val, "val", [channels.train]
         log.warning("No test channel: figures are on val, which chose the epoch, so too high")
-    predict = artifact.as_predict(servable.serving_default)
+    predict = scoring.as_predict(servable.serving_default)
     evaluation = evaluate_table(predict, table, channels.class_names, channel)
     leaks, resembles = overlap(table, seen)
     return replace(
@@ -101,7 +101,7 @@ def stress(
     servable: Servable, evaluation: Evaluation, stop_asked: Callable[[], bool]
 ) -> Robustness:
     """Measure the accuracy on changed scans, as the saved model will answer them."""
-    predict = artifact.as_predict(servable.serving_default)
+    predict = scoring.as_predict(servable.serving_default)
     return measure_robustness(predict, evaluation, stop_asked)
 
 
@@ -110,7 +110,7 @@ def evaluate_foreign(
 ) -> ForeignFigures:
     """Measure the detector on the test channel's scans, or on val's where there is none."""
     table = channels.val if channels.test is None else channels.test
-    scores = artifact.as_scores(servable.serving_scores)
+    scores = scoring.as_scores(servable.serving_scores)
     seed = parameters.seed + _SEEDS_OF_FITTING
     figures = foreign_figures(scores, threshold, table.pixels, seed)
     log.info(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from brain_tumor import artifact
+from brain_tumor import artifact, scoring
 from brain_tumor.data.archive import Archive
 from brain_tumor.data.scans import ScanTable, read_scans
 from brain_tumor.errors import DataError
@@ -177,7 +177,7 @@ def overlap(
 
 def evaluate_model(
     model_dir: Path, source: Path
-) -> tuple[Evaluation, artifact.ModelInfo, artifact.PredictFn]:
+) -> tuple[Evaluation, artifact.ModelInfo, scoring.PredictFn]:
     """Evaluate a model folder on every readable scan of an archive.
 
     Whether the model was trained on these scans is not known: a model folder holds no scans.
@@ -206,7 +206,7 @@ def evaluate_model(
 
 
 def evaluate_table(
-    predict: artifact.PredictFn, table: ScanTable, class_names: Sequence[str], channel: str
+    predict: scoring.PredictFn, table: ScanTable, class_names: Sequence[str], channel: str
 ) -> Evaluation:
     """Predict every scan of a table."""
     return Evaluation(
@@ -214,7 +214,7 @@ def evaluate_table(
         files=table.files,
         pixels=table.pixels,
         labels=label_indices(table, class_names),
-        probabilities=artifact.in_batches(predict, table.pixels, _BATCH),
+        probabilities=scoring.in_batches(predict, table.pixels, _BATCH),
         groups=table.groups,
         channel=channel,
     )

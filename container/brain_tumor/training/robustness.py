@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor import artifact
+from brain_tumor import scoring
 from brain_tumor.training.bootstrap import Estimate, Weights, estimate, group_count, resample
 from brain_tumor.training.corruptions import BLANKED, CORRUPTIONS, POSES, Corruption
 from brain_tumor.training.evaluation import Evaluation
@@ -50,7 +50,7 @@ class Robustness:
 
 
 def measure_robustness(
-    predict: artifact.PredictFn, evaluation: Evaluation, stop_asked: Callable[[], bool]
+    predict: scoring.PredictFn, evaluation: Evaluation, stop_asked: Callable[[], bool]
 ) -> Robustness:
     """Measure accuracy under every condition, on at most 500 of the headline's scans.
 
@@ -93,9 +93,9 @@ def stratified_rows(labels: NDArray[np.int32], most: int) -> NDArray[np.int64]:
 
 
 def _measure(
-    predict: artifact.PredictFn, chosen: Evaluation, kind: str, name: str, change: Corruption
+    predict: scoring.PredictFn, chosen: Evaluation, kind: str, name: str, change: Corruption
 ) -> Condition:
-    answers = artifact.in_batches(lambda scans: predict(change(scans)), chosen.pixels, _BATCH)
+    answers = scoring.in_batches(lambda scans: predict(change(scans)), chosen.pixels, _BATCH)
     right = answers.argmax(axis=1) == chosen.labels
     change_of_each = right.astype(np.float64) - chosen.correct
 

@@ -22,8 +22,8 @@ from werkzeug.test import TestResponse
 
 import brain_tumor
 from brain_tumor import images
-from brain_tumor.artifact import HeatMapsFn, Scores, without_foreign
 from brain_tumor.errors import ArtifactError
+from brain_tumor.scoring import HeatMapsFn, Scores, without_foreign
 from brain_tumor.serving import app as module
 from brain_tumor.serving import holder as holder_module
 from brain_tumor.serving import models as models_module

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from brain_tumor.artifact import Scores
+from brain_tumor.scoring import Scores
 from brain_tumor.serving.batcher import Batcher, batch_sizes, largest_batch
 
 Images = NDArray[np.uint8]

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from brain_tumor import images
-from brain_tumor.artifact import MODEL_INFO_FILE, VERSION_FOLDER, HeatMaps, Scores, without_foreign
+from brain_tumor.artifact import MODEL_INFO_FILE, VERSION_FOLDER
 from brain_tumor.data.archive import Archive
 from brain_tumor.data.scans import read_scans
 from brain_tumor.errors import ArtifactError, NotAcceptableError
+from brain_tumor.scoring import HeatMaps, Scores, without_foreign
 from brain_tumor.serving import classifier as module
 from brain_tumor.serving.classifier import Classifier, load_classifier
 from brain_tumor.serving.engine import Engine

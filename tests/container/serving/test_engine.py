@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from brain_tumor import artifact
+from brain_tumor import artifact, scoring
 from brain_tumor.artifact import CHECK_FILE, load_check, load_info, load_scores
 from brain_tumor.errors import ArtifactError, NotAcceptableError, SettingsError
 from brain_tumor.images import resize
@@ -121,10 +121,10 @@ FAST = [
 ]
 
 
-def _first_look(model: Path) -> artifact.Scores:
+def _first_look(model: Path) -> scoring.Scores:
     """Give TensorFlow's first look at the scans."""
     signature = tf.saved_model.load(str(model / "1")).signatures["serving_first_look"]
-    return artifact.as_scores(signature)(SCANS)
+    return scoring.as_scores(signature)(SCANS)
 
 
 @pytest.fixture
@@ -133,8 +133,8 @@ def recomputed(monkeypatch: pytest.MonkeyPatch) -> list[NDArray[np.uint8]]:
     seen: list[NDArray[np.uint8]] = []
     original = first_look.exact_where_doubtful
 
-    def watching(fast: artifact.ScoresFn, exact: artifact.ScoresFn, t: Any) -> artifact.ScoresFn:
-        def watched_exact(images: NDArray[np.uint8]) -> artifact.Scores:
+    def watching(fast: scoring.ScoresFn, exact: scoring.ScoresFn, t: Any) -> scoring.ScoresFn:
+        def watched_exact(images: NDArray[np.uint8]) -> scoring.Scores:
             seen.append(images)
             return exact(images)
 
@@ -226,13 +226,13 @@ def test_what_could_be_answered_otherwise_is_computed_again_exactly() -> None:
     doubtful = [1, 2, 3, 4, 5, 6]
     seen: list[NDArray[np.uint8]] = []
 
-    def exact(images: NDArray[np.uint8]) -> artifact.Scores:
+    def exact(images: NDArray[np.uint8]) -> scoring.Scores:
         seen.append(images)
-        return artifact.Scores(np.full((1, 2), 0.5, np.float32), np.full(1, 7, np.float32))
+        return scoring.Scores(np.full((1, 2), 0.5, np.float32), np.full(1, 7, np.float32))
 
     rows = np.stack([best, 1 - best], axis=1)
     scores = exact_where_doubtful(
-        lambda _: artifact.Scores(rows.copy(), foreign.copy()),
+        lambda _: scoring.Scores(rows.copy(), foreign.copy()),
         exact,
         {"foreign": 3.0, "confident": 0.975},
     )(SCANS[:8])
@@ -446,7 +446,7 @@ def test_a_nan_never_agrees(watched: Path) -> None:
     check = load_check(watched)
     assert check is not None
     assert check.first_look is not None
-    scores = artifact.without_foreign(lambda images: np.full((len(images), 4), np.nan, np.float32))
+    scores = scoring.without_foreign(lambda images: np.full((len(images), 4), np.nan, np.float32))
     assert not measure(scores, check).holds(1e9)
     assert not measure_first_look(scores, check.images, check.first_look).holds
 
@@ -459,9 +459,9 @@ def test_a_first_look_holds_by_its_median_log_odds_and_by_how_far_the_foreign_sc
         given = 1 / (1 + np.exp(-(odds + np.array(errors)[:, np.newaxis])))
         rows = iter(given.astype(np.float32))
         return measure_first_look(
-            lambda _: artifact.Scores(next(rows)[np.newaxis], np.full(1, 5 - fall, np.float32)),
+            lambda _: scoring.Scores(next(rows)[np.newaxis], np.full(1, 5 - fall, np.float32)),
             SCANS[:3],
-            artifact.Scores(recorded, np.full(3, 5, np.float32)),
+            scoring.Scores(recorded, np.full(3, 5, np.float32)),
         )
 
     near = agreement_of([0.3, -0.6, 1.5], fall=0.5)

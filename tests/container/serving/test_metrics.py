@@ -2,7 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from brain_tumor.artifact import without_foreign
+from brain_tumor.scoring import without_foreign
 from brain_tumor.serving.engine import Engine
 from brain_tumor.serving.metrics import Metrics
 from tests.classifiers import Recorder

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from brain_tumor.artifact import HeatMaps, HeatMapsFn
 from brain_tumor.errors import ArtifactError, NotAcceptableError
+from brain_tumor.scoring import HeatMaps, HeatMapsFn
 from brain_tumor.serving.on_demand import OnDemand
 
 IMAGES = np.zeros((1, 2, 2), np.uint8)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from brain_tumor import artifact
+from brain_tumor import scoring
 from brain_tumor.training import assess
 from brain_tumor.training.export import Servable
 from tests.learnt import PARAMETERS, Learnt
@@ -78,7 +78,7 @@ def test_the_detectors_figures_are_of_the_test_channel_at_its_own_threshold(
     servable = Servable(learnt.network, 1.0, 32, detector)
     figures = assess.evaluate_foreign(servable, detector.threshold, learnt.channels, PARAMETERS)
     assert learnt.channels.test is not None
-    scores = artifact.as_scores(servable.serving_scores)(learnt.channels.test.pixels).foreign
+    scores = scoring.as_scores(servable.serving_scores)(learnt.channels.test.pixels).foreign
     assert figures.scans == 10
     assert figures.false_alarms == np.mean(scores > detector.threshold)
     # Most of the pictures are far from these scans, which are noise of a narrow range themselves.

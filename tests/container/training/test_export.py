@@ -9,7 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from brain_tumor import artifact
+from brain_tumor import artifact, scoring
 from brain_tumor.training.export import Servable
 from brain_tumor.training.foreign.detector import fit_detector
 from brain_tumor.training.hyperparameters import Hyperparameters
@@ -61,21 +61,21 @@ def test_a_scan_that_is_not_clear_gets_the_mean_of_its_own_and_its_enlarged_mirr
     made: _Fixture,
 ) -> None:
     wanted = _wanted(made)
-    default = artifact.as_predict(made.servable.serving_default)
+    default = scoring.as_predict(made.servable.serving_default)
     np.testing.assert_allclose(default(SCANS), wanted, atol=1e-4)
-    scores = artifact.as_scores(made.servable.serving_scores)
+    scores = scoring.as_scores(made.servable.serving_scores)
     np.testing.assert_allclose(scores(SCANS).probabilities, wanted, atol=1e-4)
 
 
 def test_what_a_scan_gets_does_not_depend_on_its_neighbours_in_the_batch(made: _Fixture) -> None:
-    default = artifact.as_predict(made.servable.serving_default)
+    default = scoring.as_predict(made.servable.serving_default)
     alone = np.concatenate([default(SCANS[n : n + 1]) for n in range(len(SCANS))])
     np.testing.assert_allclose(default(SCANS), alone, atol=1e-4)
 
 
 def test_the_first_look_is_the_same_where_it_is_clear(made: _Fixture) -> None:
-    first = artifact.as_scores(made.servable.serving_first_look)(SCANS)
-    both = artifact.as_scores(made.servable.serving_scores)(SCANS)
+    first = scoring.as_scores(made.servable.serving_first_look)(SCANS)
+    both = scoring.as_scores(made.servable.serving_scores)(SCANS)
     np.testing.assert_allclose(first.probabilities, softmax(made.first, axis=1), atol=1e-4)
     np.testing.assert_allclose(first.foreign, both.foreign, rtol=1e-4)
     clear = first.probabilities.max(axis=1) >= artifact.CLEAR

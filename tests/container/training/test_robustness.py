@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from brain_tumor.artifact import PredictFn
+from brain_tumor.scoring import PredictFn
 from brain_tumor.training.corruptions import BLANKED, CORRUPTIONS, POSES
 from brain_tumor.training.robustness import (
     MOST_SCANS,

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from brain_tumor import artifact
+from brain_tumor import scoring
 from brain_tumor.training.evaluation import ForeignFigures
 from brain_tumor.training.foreign.bank import DRAWN, SPOILT, draw_bank, pictures_of_each
 
@@ -12,7 +12,7 @@ _BATCH = 64
 
 
 def foreign_figures(
-    scores: artifact.ScoresFn, threshold: float, scans: NDArray[np.uint8], seed: int
+    scores: scoring.ScoresFn, threshold: float, scans: NDArray[np.uint8], seed: int
 ) -> ForeignFigures:
     """Score scans and 6 to 20 pictures of every kind, more beside more scans.
 
@@ -30,8 +30,8 @@ def foreign_figures(
     def foreign(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         return scores(pixels).foreign
 
-    ours = artifact.in_batches(foreign, scans, _BATCH)
-    others = artifact.in_batches(foreign, bank.pixels, _BATCH)
+    ours = scoring.in_batches(foreign, scans, _BATCH)
+    others = scoring.in_batches(foreign, bank.pixels, _BATCH)
     where_95_are_refused = np.quantile(others, 0.05, method="lower")
     kinds = np.array(bank.kinds)
     return ForeignFigures(

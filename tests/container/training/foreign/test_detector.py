@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from brain_tumor import artifact, images
+from brain_tumor import artifact, images, scoring
 from brain_tumor.training.export import Servable
 from brain_tumor.training.foreign.bank import DRAWN, SPOILT, UNSEEN, draw_bank
 from brain_tumor.training.foreign.detector import Detector, fit_detector
@@ -36,7 +36,7 @@ class Fitted:
 
     def scores(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Score as it is served."""
-        return artifact.as_scores(self.servable.serving_scores)(pixels).foreign
+        return scoring.as_scores(self.servable.serving_scores)(pixels).foreign
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_scans_are_accepted_and_most_of_each_kind_of_foreign_picture_is_refused(
 ) -> None:
     assert (fitted.scores(fitted.test) <= fitted.detector.threshold).all()
     figures = foreign_figures(
-        artifact.as_scores(fitted.servable.serving_scores),
+        scoring.as_scores(fitted.servable.serving_scores),
         fitted.detector.threshold,
         fitted.test,
         seed=9,
@@ -87,9 +87,9 @@ def test_plain_noise_black_white_and_a_checkerboard_are_refused(fitted: Fitted) 
 
 
 def test_the_figures_are_those_of_the_scores_they_are_made_of() -> None:
-    def scores(pixels: NDArray[np.uint8]) -> artifact.Scores:
+    def scores(pixels: NDArray[np.uint8]) -> scoring.Scores:
         brightness = pixels.mean(axis=(1, 2)).astype(np.float32)
-        return artifact.Scores(np.ones((len(pixels), 1), np.float32), brightness)
+        return scoring.Scores(np.ones((len(pixels), 1), np.float32), brightness)
 
     scans = np.zeros((40, 32, 32), np.uint8)
     scans[:10] = 255
@@ -107,7 +107,7 @@ def test_the_figures_are_those_of_the_scores_they_are_made_of() -> None:
 def test_fitting_again_with_the_same_seed_gives_the_same_scores(fitted: Fitted) -> None:
     again = fit_detector(fitted.network, fitted.train, fitted.val, seed=0)
     servable = Servable(fitted.network, 1.0, SIZE, again)
-    scores = artifact.as_scores(servable.serving_scores)(fitted.test).foreign
+    scores = scoring.as_scores(servable.serving_scores)(fitted.test).foreign
     np.testing.assert_allclose(scores, fitted.scores(fitted.test), atol=1e-2)
     assert again.threshold == pytest.approx(fitted.detector.threshold, abs=1e-2)
 
@@ -118,7 +118,7 @@ def test_the_saved_model_scores_as_before_and_keeps_its_two_other_signatures(
     info = model_info(class_names=NAMES, image_size=SIZE)
     artifact.save(tmp_path, fitted.servable, info)
     loaded = artifact.load_scores(tmp_path)(fitted.test)
-    before = artifact.as_scores(fitted.servable.serving_scores)(fitted.test)
+    before = scoring.as_scores(fitted.servable.serving_scores)(fitted.test)
     np.testing.assert_allclose(loaded.foreign, before.foreign, atol=1e-3)
     np.testing.assert_allclose(loaded.probabilities, before.probabilities, atol=1e-5)
     plain = artifact.load_predict(tmp_path)(fitted.test)
