@@ -88,7 +88,7 @@ def _environment(folder: Path, model_dir: Path, port: int, scratch: str) -> dict
     return {
         **os.environ,
         "PATH": f"{folder}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": f"{ROOT}/container:{ROOT}",
         "BENCHMARK_MODEL": str(model_dir.resolve()),
         "SAGEMAKER_BASE_DIR": str(model_dir.resolve().parent),
         "PORT": str(port),

@@ -21,8 +21,10 @@ log = logging.getLogger(__name__)
 class ModelHolder:
     """The classifier, once it is loaded and has predicted."""
 
-    def __init__(self, metrics: Metrics | None = None) -> None:
-        self._classifier: Classifier | None = None
+    def __init__(
+        self, metrics: Metrics | None = None, classifier: Classifier | None = None
+    ) -> None:
+        self._classifier = classifier
         self._broken = False
         self._proving = threading.Lock()
         self.metrics = metrics or Metrics()
