@@ -10,10 +10,11 @@ from brain_tumor import artifact
 from brain_tumor.errors import BrainTumorError
 from brain_tumor.settings import load_settings
 
-# <malloc.h>. By default each thread that finds the others busy gets a heap of its own, up to eight a
-# core, and a heap keeps what was freed in it: with fifty threads that was a twentieth of all memory.
 _M_ARENA_MAX = -8
+"""Of glibc's <malloc.h>."""
 _HEAPS = 2
+"""glibc gives a thread that finds the others busy a heap of its own, up to eight a core, and a heap
+keeps what was freed in it: with fifty threads a twentieth of all memory."""
 
 
 def main() -> None:
@@ -28,9 +29,7 @@ def main() -> None:
             artifact.load_info(settings.model_dir)
     except BrainTumorError as error:
         sys.exit(f"serve: {error}")
-    # Other C libraries than glibc have no such setting.
-    with suppress(AttributeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _HEAPS)
+    limit_heaps()
     sys.argv = [
         "gunicorn",
         "--config",
@@ -38,3 +37,10 @@ def main() -> None:
         "brain_tumor.serving.app:create_app()",
     ]
     WSGIApplication("%(prog)s").run()
+
+
+def limit_heaps() -> None:
+    """Let all threads of this process share two heaps; call it before there are others."""
+    # Other C libraries have no such setting.
+    with suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _HEAPS)
