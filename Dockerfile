@@ -72,7 +72,7 @@ RUN apt-get update \
 
 # The toolkit's `train` ends with exit code 0 and no word where /opt/ml is not laid out as it should
 # be; ours finds that out first, then becomes the toolkit's.
-RUN printf '#!/bin/sh\nexec brain-tumor train\n' > /usr/local/bin/train \
+RUN printf '#!/bin/sh\nexec brain-tumor train "$@"\n' > /usr/local/bin/train \
     && chmod 755 /usr/local/bin/train
 
 # PATH: SageMaker looks up `train` and `serve` there, and its SDK bash, python and pip.

@@ -41,6 +41,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Path:
     job = run_train(ml_dir)
     assert job.returncode == 0, job.stderr
     (ml_dir / "stdout.log").write_text(job.stdout)
+    (ml_dir / "stderr.log").write_text(job.stderr)
     return ml_dir
 
 

@@ -101,14 +101,31 @@ def test_the_reports_agree_with_each_other(trained: Path) -> None:
     assert [epoch["epoch"] for epoch in history["epochs"]] == [1, 2, 3]
 
 
-def test_every_metric_definition_matches_the_log_of_a_real_job(trained: Path) -> None:
-    log = (trained / "stdout.log").read_text()
+def test_every_metric_definition_matches_its_own_lines_of_a_real_jobs_log_and_no_other(
+    trained: Path,
+) -> None:
+    # CloudWatch has both streams in one.
+    printed = (trained / "stdout.log").read_text()
+    log = printed + (trained / "stderr.log").read_text()
+    assert len(log.splitlines()) > len(printed.splitlines()) + 10
     for definition in METRIC_DEFINITIONS:
+        name = definition["Name"]
         found = re.findall(definition["Regex"], log)
-        # Nothing leaks here: `prepare` split the scans.
-        times = {TEST_ACCURACY: 1, LEAK_FREE_ACCURACY: 0}.get(definition["Name"], 3)
-        assert len(found) == times
+        # Three epochs; validation once more of the finished model; `prepare` leaves no leak.
+        times = {TEST_ACCURACY: 1, LEAK_FREE_ACCURACY: 0, "val_loss": 4, "val_accuracy": 4}
+        assert len(found) == times.get(name, 3)
+        assert found == re.findall(rf"(?:^|; ?){name}=([^;]*);", printed, re.M)
         assert all(np.isfinite(float(figure)) for figure in found)
+
+
+def test_the_last_figures_of_validation_are_those_of_the_model_that_is_saved(
+    trained: Path,
+) -> None:
+    printed = (trained / "stdout.log").read_text()
+    validation = load_info(trained / "model").metrics["validation"]
+    for name in ("loss", "accuracy"):
+        latest = re.findall(rf"val_{name}=([^;]*);", printed)[-1]
+        assert float(latest) == pytest.approx(validation[name], rel=1e-5)
 
 
 def test_the_threshold_for_uncertain_is_in_the_model_and_the_reports_say_no_leak(

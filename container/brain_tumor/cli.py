@@ -89,12 +89,17 @@ def check(source: Path, out: Path | None) -> None:
     _print_summary(data.check(source, out).model_dump())
 
 
-@main.command()
-def train() -> None:
-    """Run a training job on /opt/ml, or on SAGEMAKER_BASE_DIR where that is set."""
+# Arguments are taken as they are, so that `launch` can say why there should be none.
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def train(arguments: tuple[str, ...]) -> None:
+    """Run a training job on /opt/ml, or on SAGEMAKER_BASE_DIR where that is set.
+
+    It takes no ARGUMENTS: hyperparameters stand in input/config/hyperparameters.json.
+    """
     from brain_tumor.training.launch import launch
 
-    launch(load_settings().base_dir)
+    launch(load_settings().base_dir, arguments)
 
 
 @main.command()
@@ -159,17 +164,21 @@ def sample_payload(out: Path, files: tuple[Path, ...]) -> None:
 
 
 @main.command()
-@click.option("--json", "as_json", is_flag=True, help="JSON schema, with types and ranges.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="JSON schema: types, ranges, defaults, tuning ranges."
+)
 def hyperparameters(as_json: bool) -> None:
     """List the hyperparameters of a training job."""
+    from brain_tumor.training.hyperparameter_schema import flat_schema, wanted
     from brain_tumor.training.hyperparameters import Hyperparameters
 
-    schema = Hyperparameters.model_json_schema()
+    schema = flat_schema(Hyperparameters)
     if as_json:
         click.echo(json.dumps(schema, indent=2))
         return
     for name, field in schema["properties"].items():
-        click.echo(f"{name:22} {field['default']!s:8} {field['description']}")
+        click.echo(f"{name} (default: {field['default']}): {wanted(field)}")
+        click.echo(f"    {field['description']}")
 
 
 @main.command("metric-definitions")

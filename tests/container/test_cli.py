@@ -14,6 +14,7 @@ from brain_tumor.artifact import MODEL_INFO_FILE, VERSION_FOLDER
 from brain_tumor.cli import main
 from brain_tumor.serving import classifier, serve
 from brain_tumor.serving.engine import Engine
+from brain_tumor.training.hyperparameter_schema import flat_schema
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.metrics import METRIC_DEFINITIONS
 from tests.classifiers import CLASS_NAMES, Recorder, model_info
@@ -224,15 +225,28 @@ def test_serve_does_what_the_bare_word_does(monkeypatch: pytest.MonkeyPatch) -> 
     assert called == ["serve"]
 
 
-def test_hyperparameters_are_listed_with_defaults_for_people_and_as_a_schema_for_programs() -> None:
-    listed = _run("hyperparameters").output
+def test_train_refuses_arguments_with_where_hyperparameters_belong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
+    result = _run("train", "--epochs", "2")
+    assert result.exit_code == 1
+    assert "train takes no arguments, but was given: --epochs 2" in result.stderr
+    assert "train takes no arguments" in (tmp_path / "output" / "failure").read_text()
+
+
+def test_hyperparameters_are_listed_with_range_default_and_meaning() -> None:
+    lines = _run("hyperparameters").output.splitlines()
+    assert "batch-size (default: 32): a whole number from 1 to 4096" in lines
     for name, field in Hyperparameters.model_json_schema()["properties"].items():
-        line = next(line for line in listed.splitlines() if line.split()[0] == name)
-        assert str(field["default"]) in line
-        assert field["description"] in line
+        (row,) = (n for n, line in enumerate(lines) if line.startswith(f"{name} ("))
+        assert f"(default: {field['default']})" in lines[row]
+        assert lines[row + 1].strip() == field["description"]
+
+
+def test_hyperparameters_are_a_json_schema_for_programs() -> None:
     schema = json.loads(_run("hyperparameters", "--json").output)
-    assert schema["properties"]["batch-size"]["minimum"] == 1
-    assert schema["properties"]["augment"]["type"] == "boolean"
+    assert schema == flat_schema(Hyperparameters)
 
 
 def test_metric_definitions_are_json_for_sagemaker() -> None:

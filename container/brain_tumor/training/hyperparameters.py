@@ -1,20 +1,18 @@
 """The hyperparameters of a training job: names, types, ranges and defaults."""
 
-import difflib
-from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
+    PrivateAttr,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from brain_tumor.errors import HyperparameterError
+from brain_tumor.training.hyperparameter_schema import choices, tuning
 
 Backbone = Literal["lite0", "small", "efficientnetv2-b0", "efficientnetv2-s", "convnext-tiny"]
 
@@ -26,7 +24,8 @@ _LESSONS = 5
 _FEWEST_EPOCHS_OF_A_SOUP = 6
 
 
-def _dashed(name: str) -> str:
+def dashed(name: str) -> str:
+    """Return a name as it is listed; underscores are accepted too."""
     return name.replace("_", "-")
 
 
@@ -42,7 +41,7 @@ class Hyperparameters(BaseModel):
     """One field a hyperparameter; all arrive as strings and all are optional."""
 
     model_config = ConfigDict(
-        alias_generator=_dashed,
+        alias_generator=dashed,
         populate_by_name=True,
         extra="forbid",
         frozen=True,
@@ -55,6 +54,7 @@ class Hyperparameters(BaseModel):
         le=10_000,
         description="Most epochs to train; default 22 from pretrained weights, 100 from scratch; "
         "the members share them.",
+        json_schema_extra=tuning("Linear", 5, 50),
     )
     members: int | None = Field(
         default=None,
@@ -62,6 +62,7 @@ class Hyperparameters(BaseModel):
         le=16,
         description="Trainings from the same start whose weights are averaged; default 2 from "
         "pretrained weights (1 below 6 epochs), 1 from scratch.",
+        json_schema_extra=tuning("Linear", 1, 3),
     )
     lessons: int | None = Field(
         default=None,
@@ -70,19 +71,48 @@ class Hyperparameters(BaseModel):
         description="Epochs in which the mean learns what the members say together; default 5, 0 "
         "for one member.",
     )
-    batch_size: int = Field(default=32, ge=1, le=4096, description="Scans a training step.")
+    batch_size: int = Field(
+        default=32,
+        ge=1,
+        le=4096,
+        description="Scans a training step.",
+        json_schema_extra=tuning("Logarithmic", 8, 128),
+    )
     learning_rate: float | None = Field(
         default=None,
         gt=0,
         le=1,
         description="Peak of the cosine schedule, after warm-up; default 0.00025 from pretrained "
         "weights, 0.002 from scratch.",
+        json_schema_extra=tuning("Logarithmic", 1e-5, 1e-2),
     )
-    weight_decay: float = Field(default=0.02, ge=0, le=1, description="AdamW's weight decay.")
-    label_smoothing: float = Field(default=0.05, ge=0, lt=1, description="Softening of labels.")
-    dropout: float = Field(default=0.2, ge=0, lt=1, description="Share of features left out.")
+    weight_decay: float = Field(
+        default=0.02,
+        ge=0,
+        le=1,
+        description="AdamW's weight decay.",
+        json_schema_extra=tuning("Logarithmic", 1e-4, 0.2),
+    )
+    label_smoothing: float = Field(
+        default=0.05,
+        ge=0,
+        lt=1,
+        description="Softening of labels.",
+        json_schema_extra=tuning("Linear", 0, 0.2),
+    )
+    dropout: float = Field(
+        default=0.2,
+        ge=0,
+        lt=1,
+        description="Share of features left out.",
+        json_schema_extra=tuning("Linear", 0, 0.5),
+    )
     image_size: int = Field(
-        default=208, ge=32, le=512, description="Height and width of the network's input, pixels."
+        default=208,
+        ge=32,
+        le=512,
+        description="Height and width of the network's input, pixels.",
+        json_schema_extra=tuning("Linear", 128, 256),
     )
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="Seed of all that is random.")
     patience: int | None = Field(
@@ -95,13 +125,18 @@ class Hyperparameters(BaseModel):
         default="lite0",
         description="Which network is trained: lite0 (EfficientNet-Lite0, ImageNet weights in the "
         "image), small (from scratch), or one of keras.applications.",
+        json_schema_extra=choices("lite0", "small"),
     )
     pretrained: bool | None = Field(
         default=None,
         description="Start from ImageNet weights; default: where the backbone has them. Those of "
         "keras.applications come by the channel `pretrained`.",
     )
-    augment: bool = Field(default=True, description="Vary scans at random while training.")
+    augment: bool = Field(
+        default=True,
+        description="Vary scans at random while training.",
+        json_schema_extra=choices("true", "false"),
+    )
     mixed_precision: bool | None = Field(
         default=None,
         description="Compute in bfloat16 (float16 on a GPU) while training; default: on a GPU.",
@@ -116,12 +151,18 @@ class Hyperparameters(BaseModel):
         default=0.15, gt=0, lt=0.9, description="Split off `train` when there is no `val` channel."
     )
 
+    _continues: bool = PrivateAttr(default=False)
+
+    def model_post_init(self, context: Any) -> None:
+        """Note whether training goes on from a former model; see `hyperparameter_parsing`."""
+        self._continues = bool(context and context["continues"])
+
     @field_validator("*", mode="before")
     @classmethod
     def _refuse_true_as_a_number(cls, value: Any, field: ValidationInfo) -> Any:
         wanted = cls.model_fields[str(field.field_name)].annotation
         if isinstance(value, bool) and wanted not in (bool, bool | None):
-            raise ValueError("Input should be a number or a name, not true or false")
+            raise ValueError("true and false are no number and no name")
         return value
 
     @model_validator(mode="after")
@@ -156,20 +197,31 @@ class Hyperparameters(BaseModel):
         return self
 
     @property
+    def continues(self) -> bool:
+        """Whether training starts from a former model, its head included."""
+        return self._continues
+
+    @property
     def starts_pretrained(self) -> bool:
-        """Whether training starts from ImageNet weights."""
+        """Whether training starts from ImageNet weights, with a new head."""
+        if self.continues:
+            return False
         return self.backbone != "small" if self.pretrained is None else self.pretrained
 
     @property
+    def fine_tunes(self) -> bool:
+        """Whether training starts from any weights that were trained before."""
+        return self.continues or self.starts_pretrained
+
+    @property
     def most_epochs(self) -> int:
-        """The most epochs to train: those given, or the default of the backbone."""
-        default = _FINE_TUNING_EPOCHS if self.starts_pretrained else _FROM_SCRATCH_EPOCHS
-        return self.epochs or default
+        """The most epochs to train: those given, or the default of the start."""
+        return self.epochs or (_FINE_TUNING_EPOCHS if self.fine_tunes else _FROM_SCRATCH_EPOCHS)
 
     @property
     def most_members(self) -> int:
-        """The trainings to average: those given, or the default of the backbone."""
-        soup = self.starts_pretrained and self.most_epochs >= _FEWEST_EPOCHS_OF_A_SOUP
+        """The trainings to average: those given, or the default of the start."""
+        soup = self.fine_tunes and self.most_epochs >= _FEWEST_EPOCHS_OF_A_SOUP
         return self.members or (_FINE_TUNING_MEMBERS if soup else _FROM_SCRATCH_MEMBERS)
 
     @property
@@ -181,65 +233,17 @@ class Hyperparameters(BaseModel):
 
     @property
     def peak_rate(self) -> float:
-        """The peak of the learning rate: the one given, or the default of the backbone."""
-        default = _FINE_TUNING_RATE if self.starts_pretrained else _FROM_SCRATCH_RATE
-        return self.learning_rate or default
+        """The peak of the learning rate: the one given, or the default of the start."""
+        return self.learning_rate or (_FINE_TUNING_RATE if self.fine_tunes else _FROM_SCRATCH_RATE)
 
     def settled(self) -> "Hyperparameters":
-        """Return the same with the defaults that follow from the backbone written out."""
+        """Return the same with the defaults that follow from the start written out."""
         return self.model_copy(
             update={
-                "pretrained": self.starts_pretrained,
+                "pretrained": self.pretrained if self.continues else self.starts_pretrained,
                 "epochs": self.most_epochs,
                 "members": self.most_members,
                 "lessons": self.most_lessons,
                 "learning_rate": self.peak_rate,
             }
         )
-
-
-def parse_hyperparameters(raw: Mapping[str, Any]) -> Hyperparameters:
-    """Read hyperparameters as the platform gives them.
-
-    Values may be strings, quoted or not, or JSON values; underscores and dashes are the same. What
-    the platform and its SDKs add (`sagemaker_*`, `_tuning_objective_metric`) is ignored. Defaults
-    that follow from the backbone are written out.
-
-    Raises:
-        HyperparameterError: an unknown name, or a value of the wrong kind or out of range.
-    """
-    given: dict[str, Any] = {}
-    for name, value in raw.items():
-        if name.startswith("sagemaker_") or name == "_tuning_objective_metric":
-            continue
-        key = _dashed(name)
-        if key in given:
-            raise HyperparameterError(f"Hyperparameter {key!r} is given twice; give it once.")
-        _require_known(name, key)
-        given[key] = _unquote(value)
-    try:
-        # A null stands for a hyperparameter that was left out.
-        return Hyperparameters.model_validate(
-            {key: value for key, value in given.items() if value not in (None, "None", "null")}
-        ).settled()
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = str(first["loc"][0]) if first["loc"] else first["ctx"]["error"].key
-        raise HyperparameterError(
-            f"Hyperparameter {key}={given.get(key)!r} cannot be used: {first['msg']}."
-        ) from error
-
-
-def _unquote(value: Any) -> Any:
-    """Take off the quotes that some SDKs leave round a string value."""
-    if isinstance(value, str) and len(value) >= 2 and value[0] == value[-1] == '"':
-        return value[1:-1]
-    return value.strip() if isinstance(value, str) else value
-
-
-def _require_known(name: str, key: str) -> None:
-    known = [_dashed(field) for field in Hyperparameters.model_fields]
-    if key not in known:
-        near = difflib.get_close_matches(key, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}."
-        raise HyperparameterError(f"Unknown hyperparameter {name!r}; {hint}")

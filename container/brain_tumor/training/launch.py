@@ -7,39 +7,54 @@ platform takes for success; so that is found out here.
 
 import importlib.util
 import json
+import logging
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from brain_tumor.errors import BrainTumorError, DataError
+from brain_tumor.errors import BrainTumorError, DataError, HyperparameterError
+
+log = logging.getLogger(__name__)
 
 _MODULE = "brain_tumor.training.run:main"
 _CONFIG_FILES = ("resourceconfig.json", "hyperparameters.json", "inputdataconfig.json")
 
 
-def launch(base_dir: Path) -> NoReturn:
+def launch(base_dir: Path, arguments: Sequence[str] = ()) -> NoReturn:
     """Replace this process by the toolkit's `train`, so that PID 1 is the one that gets SIGTERM.
 
     Args:
         base_dir: /opt/ml, or the folder that stands for it.
+        arguments: what stood after `train`, of which it takes none.
 
     Raises:
-        BrainTumorError: the folder is not laid out as the platform lays it out; the sentence
-            stands in output/failure too, where that can be written.
+        BrainTumorError: there are arguments, or the folder is not laid out as the platform lays it
+            out; the sentence stands in output/failure too, where that can be written.
     """
     try:
         _check_folders(base_dir)
+        _refuse_arguments(arguments)
         _check_config(base_dir / "input" / "config")
+        toolkit = _toolkit()
     except (BrainTumorError, OSError) as error:
         with suppress(OSError):
             (base_dir / "output" / "failure").write_text(f"{error}\n")
         raise
     os.environ["SAGEMAKER_TRAINING_MODULE"] = _MODULE
-    toolkit = _toolkit()
     os.execv(toolkit, [toolkit])  # noqa: S606 - no shell, and nothing from outside in it
+
+
+def _refuse_arguments(arguments: Sequence[str]) -> None:
+    if arguments:
+        raise HyperparameterError(
+            f"train takes no arguments, but was given: {' '.join(arguments)}. Hyperparameters "
+            "stand in input/config/hyperparameters.json (HyperParameters of the job). Usual "
+            "cause: ContainerArguments that were meant for a script of one's own."
+        )
 
 
 def _check_folders(base_dir: Path) -> None:
@@ -68,11 +83,18 @@ def _check_config(config: Path) -> None:
             # A job may have none; the toolkit wants the file all the same.
             (config / name).write_text("{}\n")
     # The platform may put others beside them, which nobody reads.
-    for name in _CONFIG_FILES:
-        _check_json(config / name)
+    documents = {name: _read_object(config / name) for name in _CONFIG_FILES}
+    script = documents["hyperparameters.json"].get("sagemaker_program")
+    if script is not None:
+        # SDK 2 adds it to every job of a framework's estimator; it may be meant or not.
+        log.warning(
+            "The script %s (hyperparameter sagemaker_program) is not run: `train` trains this "
+            "image's own recipe. docs/training.md says how a script of one's own is run",
+            script,
+        )
 
 
-def _check_json(file: Path) -> None:
+def _read_object(file: Path) -> dict[str, Any]:
     try:
         document = json.loads(file.read_bytes())
     except ValueError as error:
@@ -81,6 +103,7 @@ def _check_json(file: Path) -> None:
         ) from error
     if not isinstance(document, dict):
         raise DataError(f"{file} holds {type(document).__name__}; wanted a JSON object.")
+    return document
 
 
 def _toolkit() -> str:

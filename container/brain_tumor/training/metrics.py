@@ -50,6 +50,14 @@ class Validation:
     loss: float
     accuracy: float
 
+    def metric_line(self) -> str:
+        """The line that says what the finished model gives.
+
+        Its names are those of an epoch's figures: a tuning job compares the latest that were
+        printed, and these need not be of the epoch that is kept.
+        """
+        return f"val_loss={self.loss:.6g}; val_accuracy={self.accuracy:.6g};"
+
 
 @dataclass(frozen=True)
 class Training:

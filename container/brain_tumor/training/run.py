@@ -19,8 +19,9 @@ from brain_tumor.data.report import write_report
 from brain_tumor.errors import BrainTumorError
 from brain_tumor.logs import configure_logging
 from brain_tumor.training.channels import Channels, read_channels
-from brain_tumor.training.hyperparameters import Hyperparameters, parse_hyperparameters
-from brain_tumor.training.metrics import LEAK_FREE_ACCURACY, TEST_ACCURACY
+from brain_tumor.training.hyperparameter_parsing import parse_hyperparameters
+from brain_tumor.training.hyperparameters import Hyperparameters
+from brain_tumor.training.metrics import LEAK_FREE_ACCURACY, TEST_ACCURACY, Validation
 from brain_tumor.training.schedule import Deadline
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ def _announce(findings: "Findings") -> None:
     evaluation = findings.evaluation
     log.info("%s", headline_sentence(findings))
     log.log(logging.WARNING if evaluation.leaky else logging.INFO, "%s", leak_sentence(evaluation))
+    print(Validation(**findings.info.metrics["validation"]).metric_line(), flush=True)
     if evaluation.channel == "test":
         print(f"{TEST_ACCURACY}={evaluation.accuracy:.6g};", flush=True)
         leak_free = evaluation.leak_free()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from brain_tumor.errors import BrainTumorError, DataError
+from brain_tumor.errors import BrainTumorError, DataError, HyperparameterError
 from brain_tumor.training.launch import launch
 from tests.jobs import Replaced
 from tests.scans import write_folder
@@ -96,3 +96,19 @@ def test_a_config_file_that_nobody_reads_may_hold_anything(tmp_path: Path) -> No
     unread = {"input/config/upstreamoutputdataconfig.json": b"[]"}
     with pytest.raises(Replaced):
         launch(write_folder(tmp_path / "ml", CONFIG | unread))
+
+
+def test_arguments_are_refused_with_where_hyperparameters_belong(tmp_path: Path) -> None:
+    base = write_folder(tmp_path / "ml", CONFIG)
+    with pytest.raises(HyperparameterError, match=r"was given: --epochs 2\. Hyperparameters stand"):
+        launch(base, ("--epochs", "2"))
+    assert (base / "output" / "failure").read_text().startswith("train takes no arguments")
+
+
+def test_a_script_of_sdk_2_is_named_as_one_that_is_not_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = {"input/config/hyperparameters.json": b'{"sagemaker_program": "\\"own.py\\""}'}
+    with pytest.raises(Replaced):
+        launch(write_folder(tmp_path / "ml", CONFIG | given))
+    assert 'The script "own.py" (hyperparameter sagemaker_program) is not run' in caplog.text

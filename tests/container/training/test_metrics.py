@@ -14,6 +14,7 @@ from brain_tumor.training.metrics import (
     METRIC_NAMES,
     TEST_ACCURACY,
     Epoch,
+    Validation,
 )
 
 EPOCH = Epoch(
@@ -43,6 +44,22 @@ def test_the_line_is_in_the_platforms_form() -> None:
         "epoch=12; train_loss=0.412346; train_accuracy=0.8125; val_loss=1.5; val_accuracy=1; "
         "learning_rate=3.2e-05; seconds=123.4;"
     )
+
+
+def test_the_finished_models_line_has_the_names_of_an_epochs_and_no_others() -> None:
+    line = Validation(loss=3.2e-5, accuracy=0.9).metric_line()
+    assert line == "val_loss=3.2e-05; val_accuracy=0.9;"
+    matching = [d["Name"] for d in METRIC_DEFINITIONS if re.search(d["Regex"], line)]
+    assert matching == ["val_loss", "val_accuracy"]
+
+
+@pytest.mark.parametrize("figure", ["nan", "inf", "-inf"])
+def test_what_is_no_number_is_matched_by_no_definition(figure: str) -> None:
+    line = replace(EPOCH, val_loss=float(figure)).metric_line()
+    assert f"val_loss={figure};" in line
+    matching = {d["Name"] for d in METRIC_DEFINITIONS if re.search(d["Regex"], line)}
+    assert "val_loss" not in matching
+    assert "train_loss" in matching
 
 
 def test_no_name_ends_another_so_that_no_definition_matches_anothers_figure() -> None:

@@ -1,5 +1,6 @@
-"""training.hyperparameters: strings of the platform to checked values."""
+"""training.hyperparameter_parsing: strings of the platform to checked values."""
 
+import json
 from contextlib import suppress
 from typing import Any
 
@@ -8,9 +9,65 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brain_tumor.errors import HyperparameterError
-from brain_tumor.training.hyperparameters import Hyperparameters, parse_hyperparameters
+from brain_tumor.training.hyperparameter_parsing import parse_hyperparameters
+from brain_tumor.training.hyperparameter_schema import flat_schema, wanted
+from brain_tumor.training.hyperparameters import Hyperparameters
 
 FIELDS = Hyperparameters.model_fields
+PROPERTIES = flat_schema(Hyperparameters)["properties"]
+
+# What a user gives -> what the SDKs put into hyperparameters.json, as was seen: SDK 2's Estimator,
+# the same with a script (it encodes each value), and SDK 3's ModelTrainer.
+SDKS = [
+    (10, "10", "10", "10"),
+    (0.001, "0.001", "0.001", "0.001"),
+    (1e-05, "1e-05", "1e-05", "1e-05"),
+    ("10", "10", '"10"', "10"),
+    ("small", "small", '"small"', "small"),
+    (True, "True", "true", "true"),
+    (False, "False", "false", "false"),
+    (None, "None", "null", "null"),
+    ([1, 2], "[1, 2]", "[1, 2]", "[1, 2]"),
+    ({"a": 1}, "{'a': 1}", '{"a": 1}', '{"a": 1}'),
+]
+TAKEN = {
+    "10": ("batch-size", 10),
+    "0.001": ("learning-rate", 0.001),
+    "1e-05": ("learning-rate", 1e-05),
+    "small": ("backbone", "small"),
+    "True": ("augment", True),
+    "False": ("augment", False),
+    # Left out: the default of the backbone.
+    "None": ("epochs", 22),
+}
+
+
+def _toolkit(value: str) -> Any:
+    """Decode a value as sagemaker-training does before it calls us."""
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+@pytest.mark.parametrize("row", SDKS, ids=lambda row: str(row[0]))
+@pytest.mark.parametrize("sdk", [1, 2, 3])
+@pytest.mark.parametrize("encoded", ["once", "twice"])
+def test_what_each_sdk_makes_of_a_value_is_read_as_the_user_meant_it(
+    row: tuple[Any, str, str, str], sdk: int, encoded: str
+) -> None:
+    written = str(row[sdk]) if encoded == "once" else json.dumps(row[sdk])
+    for value in (written, _toolkit(written)):
+        if str(row[0]) in TAKEN:
+            name, meant = TAKEN[str(row[0])]
+            read = parse_hyperparameters({name: value}).model_dump(by_alias=True)[name]
+            assert (read, type(read)) == (meant, type(meant))
+        else:
+            # No hyperparameter is a list or a mapping.
+            for name, field in PROPERTIES.items():
+                with pytest.raises(HyperparameterError) as caught:
+                    parse_hyperparameters({name: value})
+                assert f"wanted {wanted(field)}" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +103,14 @@ FIELDS = Hyperparameters.model_fields
         ("mixed_precision", "None", "mixed_precision", None),
         ("mixed-precision", None, "mixed_precision", None),
         ("epochs", "null", "epochs", 22),
+        # A whole number as a tuner may write it, and as it is after being encoded once more.
+        ("batch-size", "32.0", "batch_size", 32),
+        ("batch-size", "3.2e1", "batch_size", 32),
+        ("batch-size", '"3.2E+1"', "batch_size", 32),
+        ("image-size", '"\\"128\\""', "image_size", 128),
+        ("backbone", '"\\"small\\""', "backbone", "small"),
+        ("augment", "1.0", "augment", True),
+        ("augment", "TRUE", "augment", True),
     ],
 )
 def test_a_value_is_read_however_the_platform_spells_it(
@@ -120,6 +185,9 @@ def test_an_unknown_name_near_none_is_answered_with_all_of_them() -> None:
         ("epochs", "0"),
         ("epochs", "-3"),
         ("epochs", "2.5"),
+        ("epochs", "3.25e1"),
+        ("epochs", "1e400"),
+        ("epochs", "[" * 2500),
         ("epochs", ""),
         ("epochs", "10001"),
         ("epochs", [3]),
@@ -149,7 +217,14 @@ def test_an_unknown_name_near_none_is_answered_with_all_of_them() -> None:
 def test_a_value_that_cannot_be_used_is_named_with_its_name(name: str, value: Any) -> None:
     with pytest.raises(HyperparameterError) as caught:
         parse_hyperparameters({name: value})
-    assert str(caught.value).startswith(f"Hyperparameter {name}={value!r} cannot be used: ")
+    message = str(caught.value)
+    reason = f"cannot be used: wanted {wanted(PROPERTIES[name])}"
+    assert message.startswith(f"Hyperparameter {name}={value!r} {reason}")
+
+
+def test_a_misspelt_choice_is_answered_with_the_nearest_one() -> None:
+    with pytest.raises(HyperparameterError, match=r"tiny; did you mean 'lite0'\?$"):
+        parse_hyperparameters({"backbone": "lite-0"})
 
 
 @pytest.mark.parametrize("value", ["true", "True", '"true"', True])
@@ -226,7 +301,16 @@ def test_any_json_value_is_read_or_refused_but_never_a_crash(raw: dict[str, Any]
         assert Hyperparameters.model_validate(parsed.model_dump(by_alias=True)) == parsed
 
 
-def test_every_hyperparameter_is_described_for_people() -> None:
-    for name, field in Hyperparameters.model_json_schema()["properties"].items():
-        assert "_" not in name
-        assert field["description"].endswith(".")
+@pytest.mark.parametrize(
+    ("given", "epochs", "members", "rate"),
+    [({}, 22, 2, 2.5e-4), ({"backbone": "small"}, 22, 2, 2.5e-4), ({"epochs": "3"}, 3, 1, 2.5e-4)],
+)
+def test_training_that_goes_on_from_a_former_model_has_the_defaults_of_fine_tuning(
+    given: dict[str, str], epochs: int, members: int, rate: float
+) -> None:
+    parameters = parse_hyperparameters(given, continues=True)
+    assert parameters.continues
+    assert (parameters.epochs, parameters.members) == (epochs, members)
+    assert parameters.learning_rate == rate
+    # The head is not a new one, and no weights are ImageNet's.
+    assert not parameters.starts_pretrained
