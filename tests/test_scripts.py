@@ -1,6 +1,5 @@
-"""The shell scripts: what each says for -h, what the pushing one calls, what the others miss."""
+"""The shell scripts: what each says for -h, and what it misses."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -21,29 +20,6 @@ SCRIPTS = sorted(
         *ROOT.glob(".ci/*"),
     )
 )
-DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-
-# Each stand-in writes its name and arguments as one line of the file that CALLS names.
-AWS = """#!/bin/sh
-echo "aws $*" >> "$CALLS"
-case "$1 $2" in
-  "sts get-caller-identity") echo 123456789012 ;;
-  "configure get") exit 1 ;;
-  "ecr get-login-password") echo secret ;;
-  "ecr batch-get-image") printf 'sha256:abc\\t%s\\n' "$MANIFEST" ;;
-  "ecr describe-repositories") [ -z "$REFUSAL" ] || { echo "$REFUSAL" >&2; exit 254; } ;;
-esac
-"""
-DOCKER = """#!/bin/sh
-echo "docker $*" >> "$CALLS"
-case "$1" in
-  buildx) [ -n "$BUILDX" ] ;;
-  build) echo "DOCKER_BUILDKIT=$DOCKER_BUILDKIT" >> "$CALLS" ;;
-  login) echo "password $(cat)" >> "$CALLS" ;;
-esac
-"""
-REGISTRY = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 
 
 def run(
@@ -51,46 +27,6 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; the environment is this one's when none is given."""
     return subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True)
-
-
-class Push:
-    """build_and_push.sh with stand-ins for aws and docker that record their calls."""
-
-    def __init__(self, folder: Path) -> None:
-        self.log = folder / "calls"
-        self.tools = folder / "tools"
-        self.tools.mkdir()
-        for name, code in {"aws": AWS, "docker": DOCKER}.items():
-            (self.tools / name).write_text(code)
-            (self.tools / name).chmod(0o755)
-        self.environment = {
-            "PATH": f"{self.tools}:{os.environ['PATH']}",
-            "CALLS": str(self.log),
-            "AWS_REGION": "eu-central-1",
-            "MANIFEST": DOCKER_MANIFEST,
-            "REFUSAL": "",
-            "BUILDX": "",
-        }
-
-    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run the script with these arguments."""
-        return run([ROOT / "build_and_push.sh", *arguments], self.environment)
-
-    @property
-    def calls(self) -> list[str]:
-        """The calls so far, in order."""
-        return self.log.read_text().splitlines() if self.log.exists() else []
-
-    def index(self, beginning: str) -> int:
-        """Give the place of the one call that begins so."""
-        (place,) = [n for n, call in enumerate(self.calls) if call.startswith(beginning)]
-        return place
-
-
-@pytest.fixture
-def push(tmp_path: Path) -> Push:
-    """Give build_and_push.sh with stand-ins."""
-    return Push(tmp_path)
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -109,147 +45,6 @@ def test_every_script_parses_and_stops_at_the_first_error(script: str) -> None:
     code = (ROOT / script).read_text()
     assert code.startswith("#!/usr/bin/env bash\n")
     assert "\nset -euo pipefail\n" in code
-
-
-def test_a_push_is_prepared_before_the_build_and_read_back_at_the_end(push: Push) -> None:
-    done = push("brain-tumor:v1")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{REGISTRY}/brain-tumor@sha256:abc\n"
-    remote = f"{REGISTRY}/brain-tumor:v1"
-    places = [
-        push.index(call)
-        for call in (
-            "aws sts get-caller-identity",
-            "aws ecr describe-repositories --repository-names brain-tumor --region eu-central-1",
-            f"docker build --platform linux/amd64 --tag brain-tumor:v1 {ROOT}",
-            f"docker login --username AWS --password-stdin {REGISTRY}",
-            f"docker tag brain-tumor:v1 {remote}",
-            f"docker push {remote}",
-            "aws ecr batch-get-image --repository-name brain-tumor --image-ids imageTag=v1",
-        )
-    ]
-    assert places == sorted(places)
-    assert "password secret" in push.calls
-    assert "secret" not in done.stderr
-
-
-def test_a_repository_that_exists_is_not_created(push: Push) -> None:
-    assert push("brain-tumor").returncode == 0
-    assert not [call for call in push.calls if "create-repository" in call]
-
-
-def test_a_repository_that_is_absent_is_created_and_scans_what_is_pushed(push: Push) -> None:
-    push.environment["REFUSAL"] = "An error occurred (RepositoryNotFoundException)"
-    done = push("team/brain-tumor")
-    assert done.returncode == 0, done.stderr
-    created = push.calls[push.index("aws ecr create-repository")]
-    assert "--repository-name team/brain-tumor" in created
-    assert "scanOnPush=true" in created
-
-
-def test_a_refusal_by_ecr_is_shown_and_nothing_is_built(push: Push) -> None:
-    push.environment["REFUSAL"] = "An error occurred (AccessDeniedException): no permission"
-    done = push("brain-tumor")
-    assert done.returncode == 1
-    assert "AccessDeniedException" in done.stderr
-    assert not [call for call in push.calls if "create-repository" in call or "build" in call]
-
-
-def test_an_oci_manifest_is_refused_with_the_remedy(push: Push) -> None:
-    push.environment["MANIFEST"] = OCI_MANIFEST
-    done = push("brain-tumor")
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert OCI_MANIFEST in done.stderr
-    assert DOCKER_MANIFEST in done.stderr
-    assert "containerd" in done.stderr
-
-
-def test_buildx_builds_dockers_own_format_without_attestations(push: Push) -> None:
-    push.environment["BUILDX"] = "yes"
-    assert push("brain-tumor", "--platform", "linux/arm64").returncode == 0
-    call = push.calls[push.index("docker buildx build")]
-    for flag in (
-        "--platform linux/arm64",
-        "--provenance=false",
-        "--sbom=false",
-        "--output type=docker",
-    ):
-        assert flag in call
-
-
-def test_without_buildx_the_classic_builder_is_asked_for(push: Push) -> None:
-    assert push("brain-tumor").returncode == 0
-    assert "DOCKER_BUILDKIT=0" in push.calls
-
-
-@pytest.mark.parametrize(
-    ("image", "sentence"),
-    [
-        ("Brain-Tumor", "ECR takes no capital letters in 'Brain-Tumor': use 'brain-tumor'"),
-        ("brain--_tumor", "'brain--_tumor' is no name for an ECR repository"),
-        ("b", "'b' is no name for an ECR repository"),
-        ("brain-tumor:.v1", "'.v1' is no tag"),
-        ("brain-tumor:", "'' is no tag"),
-        ("brain-tumor:" + "v" * 129, "is no tag"),
-    ],
-)
-def test_a_name_that_ecr_would_refuse_is_refused_before_any_call(
-    push: Push, image: str, sentence: str
-) -> None:
-    done = push(image)
-    assert done.returncode == 1
-    assert sentence in done.stderr
-    assert push.calls == []
-
-
-def test_a_dry_run_prints_the_commands_and_runs_none(push: Push) -> None:
-    done = push("brain-tumor", "--dry-run")
-    assert done.returncode == 0, done.stderr
-    shown = [" ".join(line.split()[1:4]) for line in done.stdout.splitlines()]
-    assert shown == [
-        "aws ecr describe-repositories",
-        "aws ecr create-repository",
-        "docker buildx build",
-        "aws ecr get-login-password",
-        "docker tag brain-tumor:latest",
-        "docker push <account>.dkr.ecr.eu-central-1.amazonaws.com/brain-tumor:latest",
-        "aws ecr batch-get-image",
-    ]
-    assert push.calls == []
-
-
-def test_no_push_builds_and_calls_no_aws(push: Push) -> None:
-    done = push("brain-tumor", "--no-push")
-    assert done.returncode == 0, done.stderr
-    assert [call.split()[:2] for call in push.calls] == [
-        ["docker", "buildx"],  # is there such a plugin?
-        ["docker", "build"],
-        ["DOCKER_BUILDKIT=0"],
-    ]
-
-
-def test_a_chinese_region_has_its_own_suffix(push: Push) -> None:
-    done = push("brain-tumor", "--region", "cn-north-1")
-    uri = "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/brain-tumor@sha256:abc\n"
-    assert (done.returncode, done.stdout) == (0, uri)
-
-
-def test_a_missing_region_is_named(push: Push) -> None:
-    del push.environment["AWS_REGION"]
-    done = push("brain-tumor")
-    assert done.returncode == 1
-    assert "--region" in done.stderr
-
-
-@pytest.mark.parametrize("tool", ["aws", "docker"])
-def test_a_missing_tool_is_named(push: Push, tool: str, tmp_path: Path) -> None:
-    path = minimal_path(tmp_path / "minimal")
-    (push.tools / tool).unlink()
-    push.environment["PATH"] = f"{push.tools}:{path}"
-    done = push("brain-tumor")
-    assert done.returncode == 1
-    assert f"{tool} is missing" in done.stderr
 
 
 def minimal_path(folder: Path, **tools: Path | str) -> Path:

@@ -1,0 +1,364 @@
+"""build_and_push.sh with stand-ins that record: what it calls, in which order, and what it says.
+
+tests/test_push.py has the same with real engines and registries; here is what those do not show:
+failures that cannot be had on purpose, and flags where a tool is not installed.
+"""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.jobs import ROOT
+from tests.test_scripts import minimal_path
+
+# Each stand-in writes its name and arguments as one line of the file that CALLS names.
+AWS = """#!/bin/sh
+echo "aws $*" >> "$CALLS"
+case "$1 $2" in
+  "configure get") exit 1 ;;
+  "ecr get-login-password") echo secret ;;
+  "ecr put-lifecycle-policy") [ -z "$NO_RULE" ] || { echo "$NO_RULE" >&2; exit 254; } ;;
+  "ecr describe-repositories")
+    [ -z "$REFUSAL" ] || { echo "$REFUSAL" >&2; exit 254; }
+    printf '%s\\t%s\\n' "$URI" "$MUTABILITY" ;;
+  "ecr create-repository") printf '%s\\tMUTABLE\\n' "$URI" ;;
+esac
+"""
+ENGINE = """#!/bin/sh
+echo "$(basename "$0") $*" >> "$CALLS"
+case "$1" in
+  --version) echo "${VERSION:-Docker version 28.2.2}" ;;
+  buildx) [ -n "$BUILDX" ] || exit 1 ;;
+  build) echo "DOCKER_BUILDKIT=$DOCKER_BUILDKIT" >> "$CALLS" ;;
+  image) echo sha256:id ;;
+  login) echo "password $(cat)" >> "$CALLS" ;;
+esac
+if [ -n "$FAILS" ] && [ "$1" = "$FAILS" ]; then echo "$WORDS" >&2; exit 1; fi
+"""
+# The one that reads the image back.
+PYTHON = """#!/bin/sh
+echo "python3 $*" >> "$CALLS"
+echo "given $(cat)" >> "$CALLS"
+case "$*" in
+  *--existing*) echo "$EXISTING" ;;
+  *) [ -z "$REFUSED" ] || exit 1; echo "$URI@sha256:abc" ;;
+esac
+"""
+REGISTRY = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
+NOT_FOUND = "An error occurred (RepositoryNotFoundException) when calling DescribeRepositories: no"
+
+
+class Push:
+    """The script, and stand-ins for all that it calls."""
+
+    def __init__(self, folder: Path) -> None:
+        self.log = folder / "calls"
+        self.tools = folder / "tools"
+        self.tools.mkdir()
+        for name, code in {
+            "aws": AWS,
+            "docker": ENGINE,
+            "podman": ENGINE,
+            "python3": PYTHON,
+        }.items():
+            (self.tools / name).write_text(code)
+            (self.tools / name).chmod(0o755)
+        self.environment = {
+            "PATH": f"{self.tools}:{os.environ['PATH']}",
+            "CALLS": str(self.log),
+            "AWS_REGION": "eu-central-1",
+            "URI": f"{REGISTRY}/brain-tumor",
+            "MUTABILITY": "MUTABLE",
+        }
+
+    def __call__(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run the script with these arguments, in the environment and what is added to it."""
+        return subprocess.run(
+            [ROOT / "build_and_push.sh", *arguments],
+            env=self.environment | environment,
+            capture_output=True,
+            text=True,
+        )
+
+    @property
+    def calls(self) -> list[str]:
+        """The calls so far, in order."""
+        return self.log.read_text().splitlines() if self.log.exists() else []
+
+    def call(self, beginning: str) -> str:
+        """Give the one call that begins so."""
+        (found,) = [call for call in self.calls if call.startswith(beginning)]
+        return found
+
+
+@pytest.fixture
+def push(tmp_path: Path) -> Push:
+    """Give build_and_push.sh with stand-ins."""
+    return Push(tmp_path)
+
+
+def test_all_that_may_be_refused_comes_before_the_build_and_the_reading_last(push: Push) -> None:
+    done = push("brain-tumor:v1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{REGISTRY}/brain-tumor@sha256:abc\n"
+    remote = f"{REGISTRY}/brain-tumor:v1"
+    reader = f"python3 -I {ROOT}/deploy/pushed_image.py {remote}"
+    places = [
+        push.calls.index(push.call(beginning))
+        for beginning in (
+            "aws ecr describe-repositories --repository-names brain-tumor",
+            f"docker login --username AWS --password-stdin {REGISTRY}",
+            f"{reader} --existing",
+            f"docker build --platform linux/amd64 --tag brain-tumor:v1 {ROOT}",
+            f"docker tag brain-tumor:v1 {remote}",
+            f"docker push {remote}",
+            f"{reader} --architecture amd64 --id sha256:id",
+        )
+    ]
+    assert places == sorted(places)
+    assert push.calls.count("given AWS:secret") == 2
+    assert "password secret" in push.calls
+    assert "secret" not in done.stderr
+
+
+def test_a_repository_that_exists_stays_as_it_is(push: Push) -> None:
+    assert push("brain-tumor").returncode == 0
+    assert {call.split()[2] for call in push.calls if call.startswith("aws ")} == {
+        "describe-repositories",
+        "get-login-password",
+    }
+
+
+def test_tags_of_a_repository_that_exists_become_immutable_on_request(push: Push) -> None:
+    assert push("brain-tumor:v1", "--immutable").returncode == 0
+    assert "--image-tag-mutability IMMUTABLE" in push.call("aws ecr put-image-tag-mutability")
+
+
+def test_every_call_of_aws_names_the_region_and_the_profile(push: Push) -> None:
+    assert push("brain-tumor", "--profile", "me", REFUSAL=NOT_FOUND).returncode == 0
+    calls = [call for call in push.calls if call.startswith("aws ")]
+    assert len(calls) == 4
+    assert all(call.endswith("--region eu-central-1 --profile me") for call in calls)
+
+
+def test_a_push_without_the_right_to_set_a_rule_succeeds_and_says_so(push: Push) -> None:
+    done = push("brain-tumor", REFUSAL=NOT_FOUND, NO_RULE="An error occurred (AccessDenied): no")
+    assert done.returncode == 0
+    assert (
+        "untagged images will stay in brain-tumor: An error occurred (AccessDenied)" in done.stderr
+    )
+
+
+def test_the_registrys_name_is_ecrs_own_word_so_that_china_needs_no_table(push: Push) -> None:
+    host = "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn"
+    done = push("brain-tumor", "--region", "cn-north-1", URI=f"{host}/brain-tumor")
+    assert (done.returncode, done.stdout) == (0, f"{host}/brain-tumor@sha256:abc\n")
+    assert push.call("docker login").endswith(host)
+    assert push.call("docker push") == f"docker push {host}/brain-tumor:latest"
+
+
+def test_an_image_that_is_there_is_not_pushed_again(push: Push) -> None:
+    done = push("brain-tumor", EXISTING="sha256:id")
+    assert done.stdout == f"{REGISTRY}/brain-tumor@sha256:abc\n"
+    assert not [call for call in push.calls if call.startswith(("docker push", "docker tag"))]
+
+
+def test_a_spent_immutable_tag_is_told_before_the_build(push: Push) -> None:
+    done = push("brain-tumor:v1", EXISTING="sha256:other", MUTABILITY="IMMUTABLE")
+    assert done.returncode == 1
+    assert "the tag v1 is there, and the tags of brain-tumor are immutable" in done.stderr
+    assert "brain-tumor:v1-2" in done.stderr
+    assert not [call for call in push.calls if " build" in call]
+
+
+def test_an_image_that_is_refused_leaves_no_uri(push: Push, tmp_path: Path) -> None:
+    file = tmp_path / "uri"
+    file.write_text("of an earlier run")
+    done = push("brain-tumor", "--uri-file", str(file), REFUSED="yes")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert not file.exists()
+
+
+def test_buildx_is_asked_for_dockers_format_without_attestations_as_recorded(push: Push) -> None:
+    done = push("brain-tumor", "--platform", "linux/arm64", "--target", "serve", BUILDX="yes")
+    assert done.returncode == 0
+    assert push.call("docker buildx build") == (
+        "docker buildx build --provenance=false --sbom=false --output type=docker "
+        f"--platform linux/arm64 --target serve --tag brain-tumor:latest {ROOT}"
+    )
+
+
+def test_without_buildx_the_classic_builder_is_asked_for(push: Push) -> None:
+    arguments = ("--build-arg", "A=b c", "--build-arg", "D=e")
+    assert push("brain-tumor", *arguments).returncode == 0
+    assert "DOCKER_BUILDKIT=0" in push.calls
+    assert "--build-arg A=b c --build-arg D=e" in push.call("docker build --")
+
+
+def test_podman_is_asked_for_dockers_format_as_recorded(push: Push) -> None:
+    assert push("brain-tumor", VERSION="podman version 5.4.2").returncode == 0
+    assert "podman build --format docker --platform linux/amd64" in push.call("podman build")
+    remote = f"{REGISTRY}/brain-tumor:latest"
+    assert push.call("podman push") == f"podman push --format v2s2 {remote}"
+
+
+def test_podman_is_told_that_a_registry_on_loopback_has_no_tls_as_recorded(push: Push) -> None:
+    arguments = ("brain-tumor", "--engine", "podman", "--registry", "localhost:5000")
+    assert push(*arguments, REGISTRY_USER="me", REGISTRY_PASSWORD="mine").returncode == 0  # noqa: S106
+    assert "--tls-verify=false" in push.call("podman push")
+    assert "--tls-verify=false --username me" in push.call("podman login")
+    assert not [call for call in push.calls if call.startswith("aws")]
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        ("The config profile (me) could not be found", "aws configure list-profiles"),
+        (
+            "Unable to locate credentials. You can",
+            "run 'aws configure --profile me'",
+        ),
+        (
+            "An error occurred (ExpiredTokenException) when",
+            "run 'aws sso login --profile me'",
+        ),
+        (
+            "Error when retrieving token: Token has expired",
+            "run 'aws sso login --profile me'",
+        ),
+        ("An error occurred (UnrecognizedClientException) when", "another\n  partition"),
+        ('Could not connect to the endpoint URL: "https://api.', "there is no region eu-central-1"),
+        (
+            "An error occurred (AccessDeniedException): User: x",
+            "docs/push.md has the policy",
+        ),
+    ],
+)
+def test_what_aws_refuses_is_told_with_its_remedy_and_nothing_is_built(
+    push: Push, words: str, remedy: str
+) -> None:
+    done = push("brain-tumor", "--profile", "me", REFUSAL=words)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert remedy in done.stderr
+    assert not [call for call in push.calls if "create-repository" in call or "build" in call]
+
+
+@pytest.mark.parametrize(
+    ("fails", "words", "remedy"),
+    [
+        ("build", "write /x: no space left on device", "'docker system prune' frees it"),
+        ("build", "Cannot connect to the Docker daemon at unix", "no Docker engine answers"),
+        ("build", "exec /bin/sh: exec format error", "does not run programs for linux/amd64"),
+        ("login", "Error saving credentials: error storing credentials", "'credsStore'"),
+        ("login", "x509: certificate signed by unknown authority", "a company's proxy"),
+        ("login", "Error response from daemon: 401 Unauthorized", "the registry refuses the login"),
+        ("push", "tag invalid: the repository is immutable.", "the tag latest is there"),
+        ("push", "net/http: TLS handshake timeout", "run this again"),
+    ],
+)
+def test_what_docker_refuses_is_told_with_its_remedy(
+    push: Push, fails: str, words: str, remedy: str
+) -> None:
+    done = push("brain-tumor", FAILS=fails, WORDS=words)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert words in done.stderr
+    assert remedy in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("Brain-Tumor", "ECR takes no capital letters in 'Brain-Tumor': use 'brain-tumor'"),
+        ("brain--_tumor", "'brain--_tumor' is no name for an ECR repository"),
+        ("b", "'b' is no name for an ECR repository"),
+        ("brain-tumor:.v1", "'.v1' is no tag"),
+        ("brain-tumor:", "'' is no tag"),
+        ("brain-tumor:" + "v" * 129, "is no tag"),
+        ("brain-tumor --immutable", "an immutable tag can be pushed once: give the version a name"),
+        ("brain-tumor --platform windows/amd64", "SageMaker runs linux/amd64 and"),
+        ("brain-tumor --region frankfurt", "'frankfurt' is no region"),
+        ("brain-tumor --expire-days soon", "--expire-days takes a number of days, not 'soon'"),
+        ("brain-tumor --context /dev", "there is no Dockerfile in /dev: see --context"),
+        ("brain-tumor --uri-file /absent/uri", "no file can be written at /absent/uri"),
+        ("brain-tumor --engine lxc", "--engine is docker or podman, not 'lxc'"),
+        ("brain-tumor --profile", "--profile needs a value"),
+        ("brain-tumor --fast", "unknown option --fast"),
+        ("brain-tumor other", "one image at a time: brain-tumor or other?"),
+    ],
+)
+def test_what_would_be_refused_later_is_refused_before_any_call(
+    push: Push, arguments: str, sentence: str
+) -> None:
+    done = push(*arguments.split(" "))
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert push.calls == []
+
+
+def test_a_dry_run_prints_each_command_and_runs_none(push: Push) -> None:
+    done = push("brain-tumor", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    remote = "ACCOUNT.dkr.ecr.eu-central-1.amazonaws.com/brain-tumor:latest"
+    reader = f"+ python3 -I {ROOT}/deploy/pushed_image.py {remote}"
+    beginnings = [
+        "+ aws ecr describe-repositories",
+        "+ aws ecr create-repository",
+        "+ aws ecr put-lifecycle-policy",
+        "+ aws ecr get-login-password",
+        "+ docker login",
+        f"{reader} --existing",
+        "+ docker buildx build",
+        f"+ docker tag brain-tumor:latest {remote}",
+        f"+ docker push {remote}",
+        f"{reader} --architecture amd64",
+    ]
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(beginnings)
+    for line, beginning in zip(lines, beginnings, strict=True):
+        assert line.startswith(beginning)
+    assert push.calls == []
+
+
+def test_every_push_of_the_documents_is_understood(push: Push) -> None:
+    pages = [ROOT / "README.md", *ROOT.glob("docs/*.md")]
+    found = [
+        line.split()[1:]
+        for page in pages
+        for line in page.read_text().splitlines()
+        if line.startswith("./build_and_push.sh")
+    ]
+    assert len(found) >= 7
+    for arguments in found:
+        done = push(*arguments, "--dry-run")
+        assert done.returncode == 0, done.stderr
+
+
+def test_no_push_builds_and_calls_no_aws(push: Push) -> None:
+    done = push("brain-tumor", "--no-push")
+    assert done.returncode == 0, done.stderr
+    assert [call.split()[:2] for call in push.calls] == [
+        ["docker", "--version"],
+        ["docker", "buildx"],  # is there such a plugin?
+        ["docker", "build"],
+        ["DOCKER_BUILDKIT=0"],
+    ]
+
+
+def test_a_missing_region_is_named(push: Push) -> None:
+    del push.environment["AWS_REGION"]
+    done = push("brain-tumor")
+    assert done.returncode == 1
+    assert "--region" in done.stderr
+
+
+@pytest.mark.parametrize("tool", ["aws", "docker", "python3"])
+def test_a_missing_tool_is_named(push: Push, tool: str, tmp_path: Path) -> None:
+    path = minimal_path(tmp_path / "minimal")
+    (push.tools / tool).unlink()
+    (push.tools / "podman").unlink()
+    done = push("brain-tumor", PATH=f"{push.tools}:{path}")
+    assert done.returncode == 1
+    assert f"{tool} is missing" in done.stderr
