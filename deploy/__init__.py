@@ -1,0 +1,1 @@
+"""From a laptop to AWS, and back: `python -m deploy`. It never imports `brain_tumor`."""

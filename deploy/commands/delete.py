@@ -1,0 +1,50 @@
+"""`delete`: removes all that the project has in the account, in an order that AWS allows."""
+
+import click
+
+from deploy.errors import KeptError, explain
+from deploy.options import aws_command
+from deploy.resources import Kind, Resource, kinds
+from deploy.session import Aws
+
+
+@aws_command(
+    "delete", "delete --keep bucket --keep repository", "delete --with-user --profile admin"
+)
+@click.option(
+    "--keep",
+    multiple=True,
+    metavar="KIND",
+    help="Leave this kind, as `status` names it; can be given several times.",
+)
+@click.option("--with-user", is_flag=True, help="Also what an administrator made by `iam`.")
+def delete(aws: Aws, keep: tuple[str, ...], with_user: bool) -> None:
+    """Remove all that `status` lists: endpoints first, the bucket with every version of every file.
+
+    It shows the list and asks before anything is removed. Run it again after a failure.
+    """
+    chosen = [kind for kind in kinds(with_user=with_user) if kind.name not in keep]
+    found = [(kind, resource) for kind in chosen for resource in kind.find(aws)]
+    for kind, resource in found:
+        click.echo(f"{kind.name:20} {resource.name}")
+    if not found:
+        click.echo("Nothing to delete." if not aws.dry_run else "What these calls find would go.")
+        return
+    aws.confirm(f"Delete these {len(found)}, for good?")
+    left = [resource for kind, resource in found if not _remove(aws, kind, resource)]
+    if left:
+        raise click.ClickException(f"{len(left)} of {len(found)} are still there.")
+
+
+def _remove(aws: Aws, kind: Kind, resource: Resource) -> bool:
+    """Remove one and tell how it went; whether that is all that can be done about it."""
+    try:
+        kind.remove(aws, resource)
+    except Exception as error:
+        sentence = explain(error)
+        if sentence is None:
+            raise
+        click.echo(f"kept {kind.name} {resource.name}: {sentence}", err=True)
+        return isinstance(error, KeptError)
+    click.echo(f"deleted {kind.name} {resource.name}")
+    return True

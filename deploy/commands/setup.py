@@ -1,0 +1,135 @@
+"""`setup`: the bucket and the execution role, made or brought into their wanted state."""
+
+from typing import Any
+
+import click
+
+from deploy import policies, tags
+from deploy.errors import DeployError, or_none
+from deploy.options import aws_command
+from deploy.resources.access import remove_old_versions
+from deploy.session import Aws
+
+# What was overwritten or deleted can be had back for so long, and is paid for.
+_KEEP_OLD_DAYS = 30
+_KEEP_UNFINISHED_DAYS = 7
+
+
+@aws_command("setup --dry-run", "setup --region eu-central-1")
+def setup(aws: Aws) -> None:
+    """Make the S3 bucket and the execution role; change what differs from what is wanted.
+
+    The bucket: encrypted, closed to the public, refused without TLS, old versions kept for 30 days.
+    The role: what SageMaker's jobs and endpoints may do, no more than the policy printed here.
+    Neither costs anything while it is empty.
+    """
+    policy = policies.as_json(policies.execution_policy(aws))
+    click.echo(f"The role {aws.role_name} may do this and nothing else:\n{policy}")
+    aws.confirm(f"Make the bucket {aws.bucket} and the role {aws.role_name}?")
+    make_bucket(aws)
+    click.echo(f"bucket  s3://{aws.bucket}")
+    make_role(aws)
+    click.echo(f"role    {aws.role_arn}")
+    click.echo("Next: python -m deploy upload prepared")
+
+
+def make_bucket(aws: Aws) -> None:
+    """Make the bucket where it is missing, and set all that is wanted of it."""
+    from botocore.exceptions import ClientError
+
+    client = aws.client("s3")
+    name = {"Bucket": aws.bucket}
+    # The oldest region is the only one that is not named.
+    place = {"LocationConstraint": aws.region} if aws.region != "us-east-1" else {}
+    try:
+        client.create_bucket(**name, **({"CreateBucketConfiguration": place} if place else {}))
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "BucketAlreadyOwnedByYou":
+            raise
+    _protect(aws, client, name | {"ExpectedBucketOwner": aws.account})
+
+
+def _protect(aws: Aws, client: Any, bucket: dict[str, str]) -> None:
+    client.put_public_access_block(
+        **bucket,
+        PublicAccessBlockConfiguration={
+            "BlockPublicAcls": True,
+            "IgnorePublicAcls": True,
+            "BlockPublicPolicy": True,
+            "RestrictPublicBuckets": True,
+        },
+    )
+    encryption = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    client.put_bucket_encryption(
+        **bucket, ServerSideEncryptionConfiguration={"Rules": [encryption]}
+    )
+    client.put_bucket_versioning(**bucket, VersioningConfiguration={"Status": "Enabled"})
+    client.put_bucket_lifecycle_configuration(
+        **bucket, LifecycleConfiguration={"Rules": [_lifecycle()]}
+    )
+    client.put_bucket_policy(**bucket, Policy=policies.as_json(policies.bucket_policy(aws)))
+    client.put_bucket_tagging(**bucket, Tagging={"TagSet": tags.as_list(aws.project)})
+
+
+def _lifecycle() -> dict[str, Any]:
+    return {
+        "ID": "forget-old-versions",
+        "Status": "Enabled",
+        "Filter": {"Prefix": ""},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": _KEEP_OLD_DAYS},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": _KEEP_UNFINISHED_DAYS},
+    }
+
+
+def make_role(aws: Aws) -> None:
+    """Make the role where it is missing; its policy is its permissions boundary too."""
+    from botocore.exceptions import ClientError
+
+    client = aws.client("iam")
+    policy = make_policy(aws, "execution", policies.execution_policy(aws))
+    trust = policies.as_json(policies.trust_policy(aws))
+    try:
+        client.create_role(
+            RoleName=aws.role_name,
+            AssumeRolePolicyDocument=trust,
+            Description="SageMaker's jobs and endpoints of this project",
+            PermissionsBoundary=policy,
+            Tags=tags.as_list(aws.project),
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "EntityAlreadyExists":
+            raise
+        client.update_assume_role_policy(RoleName=aws.role_name, PolicyDocument=trust)
+    client.attach_role_policy(RoleName=aws.role_name, PolicyArn=policy)
+    if not aws.dry_run:
+        client.get_waiter("role_exists").wait(RoleName=aws.role_name)
+
+
+def make_policy(aws: Aws, part: str, policy: policies.Policy) -> str:
+    """Make one of the two managed policies, or bring it up to date; give its ARN.
+
+    Only an administrator may change it: whoever may change a role's boundary may do anything.
+    """
+    client = aws.client("iam")
+    arn = policies.policy_arn(aws, part)
+    text = policies.as_json(policy)
+    found = or_none(client.get_policy, PolicyArn=arn)
+    if found is None:
+        name, about = arn.split("/")[-1], "Made by python -m deploy"
+        client.create_policy(
+            PolicyName=name, PolicyDocument=text, Description=about, Tags=tags.as_list(aws.project)
+        )
+    elif not tags.marks(aws.project, found["Policy"].get("Tags", [])):
+        raise DeployError(
+            f"The policy {arn} was not made by this program: choose another name by --project."
+        )
+    elif _document(client, arn, found["Policy"]["DefaultVersionId"]) != policy:
+        remove_old_versions(client, arn)
+        client.create_policy_version(PolicyArn=arn, PolicyDocument=text, SetAsDefault=True)
+    return arn
+
+
+def _document(client: Any, policy: str, version: str) -> policies.Policy:
+    told = client.get_policy_version(PolicyArn=policy, VersionId=version)
+    document: policies.Policy = told["PolicyVersion"]["Document"]
+    return document

@@ -1,0 +1,118 @@
+"""AWS on loopback: moto's server over HTTP, and a server that refuses all."""
+
+import json
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from tests.aws import ACCOUNT, REGION
+
+__all__ = ["ACCOUNT", "REGION"]
+
+
+@contextmanager
+def moto_server() -> Iterator[str]:
+    """Run moto's server; give its URL."""
+    from moto.server import ThreadedMotoServer
+
+    _mend_moto()
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+def reset(url: str) -> None:
+    """Let moto forget all that was made."""
+    request = urllib.request.Request(f"{url}/moto-api/reset", method="POST")
+    urllib.request.urlopen(request, timeout=10).close()
+
+
+def environment(url: str, home: Path) -> dict[str, str]:
+    """Give the variables with which any AWS tool talks to `url` alone, and reads no ~/.aws."""
+    return {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        "AWS_REGION": REGION,
+        "AWS_CONFIG_FILE": str(home / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(home / "credentials"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+class _Refuses(BaseHTTPRequestHandler):
+    requests: list[str]
+
+    def handle_one_request(self) -> None:
+        self.requests.append(self.rfile.readline().decode())
+        self.wfile.write(b"HTTP/1.0 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@contextmanager
+def refusing_server() -> Iterator[tuple[str, list[str]]]:
+    """Run a server that answers 403 to all; give its URL and the list of what it was asked."""
+    asked: list[str] = []
+    handler = type("Handler", (_Refuses,), {"requests": asked})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _mend_moto() -> None:
+    """Give moto the calls of SageMaker's API that it lacks, so that `delete` can be followed.
+
+    And keep it from judging bucket policies: it does not read their conditions, so that a refusal
+    of what comes without TLS refuses all. On loopback there is no TLS.
+    """
+    from moto.iam.access_control import PermissionResult
+    from moto.s3.models import FakeBucket
+    from moto.sagemaker.responses import SageMakerResponse
+
+    for stem, store in _DELETED.items():
+        setattr(SageMakerResponse, f"delete_{stem}", _delete_from(stem, store))
+    FakeBucket.get_permission = lambda *_: PermissionResult.NEUTRAL  # type: ignore[method-assign]
+
+
+_DELETED = {
+    "training_job": "training_jobs",
+    "processing_job": "processing_jobs",
+    "model_package": "model_packages",
+    "model_package_group": "model_package_groups",
+}
+
+
+def _delete_from(stem: str, store: str) -> Any:
+    """Make the call `delete_STEM`; moto keeps things under what that takes, a name or an ARN."""
+
+    def delete(response: Any) -> Any:
+        from moto.core.responses import EmptyResult
+
+        name = response._get_param(f"{stem.title().replace('_', '')}Name")
+        del getattr(response.sagemaker_backend, store)[name]
+        return EmptyResult()
+
+    return delete
+
+
+def parameters(printed: str, call: str) -> list[dict[str, Any]]:
+    """Give the parameters of each `service:Operation` that a dry run printed."""
+    decoder = json.JSONDecoder()
+    parts = printed.split(f"would call {call} ")[1:]
+    return [decoder.raw_decode(part)[0] for part in parts]

@@ -1,0 +1,258 @@
+"""Each thing that a person can mend is one sentence with the command that mends it."""
+
+from pathlib import Path
+
+import botocore.exceptions as boto
+import pytest
+
+from deploy.errors import explain, explain_failure
+from tests.deploy import loopback
+from tests.deploy.conftest import deploy, use
+
+
+def _answer(code: str, message: str = "", operation: str = "CreateTrainingJob") -> Exception:
+    answer = {"Error": {"Code": code, "Message": message}}
+    error: Exception = boto.ClientError(answer, operation)
+    return error
+
+
+# (what AWS or its SDK says, what the sentence must name, the command that mends it)
+TABLE = [
+    (boto.NoCredentialsError(), "No AWS credentials", "aws configure"),
+    (
+        boto.PartialCredentialsError(provider="env", cred_var="aws_secret_access_key"),
+        "aws_secret_access_key",
+        "aws configure",
+    ),
+    (boto.ProfileNotFound(profile="lab"), "no profile lab", "aws configure --profile lab"),
+    (boto.UnauthorizedSSOTokenError(), "expired", "aws sso login"),
+    (boto.SSOTokenLoadError(error_msg="Token for x does not exist"), "expired", "aws sso login"),
+    (_answer("ExpiredToken", "The provided token has expired."), "expired", "aws sso login"),
+    (_answer("ExpiredTokenException", "expired"), "expired", "aws sso login"),
+    (
+        _answer("InvalidClientTokenId", "The security token included in the request is invalid."),
+        "access key",
+        "aws configure",
+    ),
+    (_answer("UnrecognizedClientException"), "access key", "aws configure"),
+    (_answer("InvalidAccessKeyId"), "access key", "aws configure"),
+    (_answer("SignatureDoesNotMatch", "The request signature"), "secret key", "aws configure"),
+    (
+        _answer("SignatureDoesNotMatch", "Signature expired: 20260101T000000Z is now earlier"),
+        "clock",
+        "timedatectl",
+    ),
+    (
+        _answer("RequestTimeTooSkewed", "The difference between the request time and"),
+        "clock",
+        "time",
+    ),
+    (boto.NoRegionError(), "No region", "aws configure set region"),
+    (boto.InvalidRegionError(region_name="eu central"), "eu central", "describe-regions"),
+    (
+        boto.EndpointConnectionError(endpoint_url="https://s3.eu-cental-1.amazonaws.com/"),
+        "https://s3.eu-cental-1.amazonaws.com/",
+        "aws configure get region",
+    ),
+    (boto.SSLError(endpoint_url="https://x", error="CERTIFICATE"), "certificate", "AWS_CA_BUNDLE"),
+    (
+        _answer(
+            "AuthorizationHeaderMalformed",
+            "The authorization header is malformed; the region 'us-east-1' is wrong; expecting "
+            "'eu-west-1'",
+        ),
+        "(eu-west-1)",
+        "get-bucket-location",
+    ),
+    (
+        _answer(
+            "PermanentRedirect",
+            "The bucket you are attempting to access must be addressed using the specified "
+            "endpoint.",
+        ),
+        "another region",
+        "get-bucket-location",
+    ),
+    (
+        _answer(
+            "IllegalLocationConstraintException",
+            "The eu-west-1 location constraint is incompatible for the region specific endpoint.",
+        ),
+        "another region",
+        "--region",
+    ),
+    (
+        _answer(
+            "ValidationException",
+            "S3 bucket b is in region us-east-1, must be in the same region as the training job",
+        ),
+        "another region",
+        "--region",
+    ),
+    (_answer("BucketAlreadyExists"), "another account", "--project"),
+    (_answer("NoSuchBucket", "The specified bucket does not exist"), "bucket", "deploy setup"),
+    (
+        _answer("ValidationException", "No S3 objects found under S3 URL s3://b/data/train/"),
+        "no scans",
+        "deploy upload",
+    ),
+    (
+        _answer(
+            "ValidationException", "Could not assume role arn:aws:iam::1:role/x. Please ensure"
+        ),
+        "role",
+        "deploy setup",
+    ),
+    (
+        _answer("NoSuchEntity", "The role with name brain-tumor-execution cannot be found."),
+        "role",
+        "deploy setup",
+    ),
+    (
+        _answer(
+            "ValidationException",
+            "Unsupported manifest media type application/vnd.oci.image.manifest.v1+json",
+        ),
+        "manifest",
+        "./build_and_push.sh",
+    ),
+    (
+        _answer(
+            "RepositoryNotFoundException", "The repository with name 'x' does not exist in the"
+        ),
+        "not in ECR",
+        "./build_and_push.sh",
+    ),
+    (
+        _answer("ValidationException", "Requested image 1.dkr.ecr.eu-central-1/x:1 not found."),
+        "not in ECR",
+        "./build_and_push.sh",
+    ),
+    (
+        _answer(
+            "ResourceLimitExceeded",
+            "The account-level service limit 'ml.g5.xlarge for training job usage' is 0 Instances, "
+            "with current utilization of 0 Instances and a request delta of 1 Instances.",
+        ),
+        "'ml.g5.xlarge for training job usage' is 0",
+        "aws service-quotas request-service-quota-increase",
+    ),
+    (_answer("LimitExceededException", "Too many buckets."), "Too many buckets", "deploy delete"),
+    (_answer("ThrottlingException", "Rate exceeded"), "too many calls", "again"),
+    (
+        _answer(
+            "AccessDeniedException",
+            "User: arn:aws:iam::1:user/x is not authorized to perform: sagemaker:CreateModel on "
+            "resource: y because no identity-based policy allows the sagemaker:CreateModel action",
+        ),
+        "sagemaker:CreateModel",
+        "deploy iam",
+    ),
+    (
+        _answer(
+            "AccessDeniedException",
+            "User: x is not authorized to perform: ecr:CreateRepository on resource: y with an "
+            "explicit deny in a service control policy",
+        ),
+        "ecr:CreateRepository",
+        "aws organizations",
+    ),
+    (_answer("AccessDenied", "Access Denied", "PutObject"), "PutObject", "deploy iam"),
+    (_answer("403", "Forbidden", "HeadObject"), "HeadObject", "deploy iam"),
+    (
+        _answer("ResourceInUse", "Training job names must be unique"),
+        "names must be unique",
+        "--name",
+    ),
+    (
+        _answer("ValidationException", 'Cannot create already existing endpoint "x".'),
+        "already existing",
+        "deploy delete",
+    ),
+    (
+        boto.ParamValidationError(report="Invalid type for parameter X, value: 3"),
+        "parameter X",
+        "--help",
+    ),
+    (
+        ModuleNotFoundError("No module named 'boto3'", name="boto3"),
+        "boto3",
+        "pip install",
+    ),
+]
+
+
+@pytest.mark.parametrize(("error", "named", "command"), TABLE, ids=lambda value: str(value)[:60])
+def test_an_error_is_one_sentence_that_names_the_thing_and_the_remedy(
+    error: Exception, named: str, command: str
+) -> None:
+    sentence = explain(error)
+    assert sentence is not None
+    assert named in sentence
+    assert command in sentence
+    assert "{" not in sentence
+    assert "\n" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("reason", "command"),
+    [
+        ("AlgorithmError: exec /opt/venv/bin/train: exec format error", "--platform linux/amd64"),
+        ("CapacityError: Unable to provision requested ML compute capacity.", "--spot"),
+        ("ClientError: Unsupported manifest media type application/vnd.oci", "build_and_push.sh"),
+    ],
+)
+def test_the_reason_why_a_job_failed_is_explained_too(reason: str, command: str) -> None:
+    assert command in (explain_failure(reason) or "")
+
+
+def test_what_the_table_lacks_is_told_with_its_code_and_a_fault_of_ours_is_not_hidden() -> None:
+    told = explain(_answer("InternalFailure", "It broke."))
+    assert told == "AWS refused CreateTrainingJob (InternalFailure): It broke."
+    assert explain(KeyError("Name")) is None
+
+
+def test_the_command_line_prints_the_sentence_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with loopback.refusing_server() as (url, asked):
+        use(monkeypatch, loopback.environment(url, tmp_path))
+        result = deploy("status")
+    assert asked != []
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: You may not do ")
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("absent", "told"),
+    [
+        (["AWS_REGION"], "No region is set"),
+        (["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"], "No AWS credentials were found"),
+        (["AWS_SECRET_ACCESS_KEY"], "AWS_SECRET_ACCESS_KEY is missing"),
+    ],
+)
+def test_what_the_environment_lacks_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, absent: list[str], told: str
+) -> None:
+    use(monkeypatch, loopback.environment("http://127.0.0.1:9", tmp_path))
+    for name in absent:
+        monkeypatch.delenv(name)
+    result = deploy("status")
+    assert result.exit_code == 1
+    assert told in result.output
+
+
+def test_a_profile_that_does_not_exist_and_a_server_that_is_not_there_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    use(monkeypatch, loopback.environment("http://127.0.0.1:9", tmp_path))
+    assert "no profile lab" in deploy("status", "--profile", "lab").output
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    assert "http://127.0.0.1:9/ cannot be reached" in deploy("status").output
+
+
+def test_a_project_that_cannot_be_part_of_a_buckets_name_is_refused() -> None:
+    result = deploy("status", "--project", "Brain_Tumor")
+    assert result.exit_code == 1
+    assert "'Brain_Tumor'" in result.output

@@ -1,0 +1,79 @@
+"""`upload`, with real zips against moto's S3."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import boto3
+import pytest
+
+from tests.deploy import loopback
+from tests.deploy.conftest import deploy, succeed, use
+
+BUCKET = f"brain-tumor-{loopback.ACCOUNT}-{loopback.REGION}"
+
+
+def test_the_zips_arrive_byte_for_byte_each_in_its_channel(account: str, prepared: Path) -> None:
+    succeed("setup", "--yes")
+    succeed("upload", prepared)
+    s3 = boto3.client("s3", region_name=loopback.REGION)
+    for key in ("data/train/Train.zip", "data/val/Val.zip", "data/test/Test.zip"):
+        stored = s3.get_object(Bucket=BUCKET, Key=key)
+        data = stored["Body"].read()
+        assert data == (prepared / Path(key).name).read_bytes()
+        assert stored["Metadata"] == {"sha256": hashlib.sha256(data).hexdigest()}
+
+
+def test_what_is_there_is_skipped_and_what_changed_is_uploaded(
+    account: str, prepared: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(prepared, tmp_path / "prepared")
+    succeed("setup", "--yes")
+    succeed("upload", folder)
+    # A comment at the end leaves a zip what it was, and makes another file of it.
+    with (folder / "Val.zip").open("ab") as file:
+        file.write(b"\0")
+    printed = succeed("upload", folder)
+    assert "Train.zip is there already" in printed
+    assert "Val.zip is there already" not in printed
+    assert "Test.zip is there already" in printed
+
+
+def test_a_file_in_several_parts_arrives_whole(account: str, tmp_path: Path) -> None:
+    # Above 8 MiB boto3 sends parts.
+    (tmp_path / "Train.zip").write_bytes(bytes(range(256)) * 40_000)
+    succeed("setup", "--yes")
+    succeed("upload", tmp_path)
+    stored = boto3.client("s3", region_name=loopback.REGION).head_object(
+        Bucket=BUCKET, Key="data/train/Train.zip", ChecksumMode="ENABLED"
+    )
+    assert stored["ContentLength"] == 256 * 40_000
+    assert stored["ETag"].endswith('-2"')
+
+
+def test_a_folder_without_train_zip_is_named_with_the_remedy(tmp_path: Path) -> None:
+    result = deploy("upload", tmp_path)
+    assert result.exit_code == 1
+    assert f"There is no Train.zip in {tmp_path}" in result.output
+
+
+def test_an_upload_before_setup_says_to_run_setup(account: str, prepared: Path) -> None:
+    result = deploy("upload", prepared)
+    assert result.exit_code == 1
+    assert "python -m deploy setup" in result.output
+
+
+def test_a_dry_run_sends_nothing(
+    monkeypatch: pytest.MonkeyPatch, prepared: Path, tmp_path: Path
+) -> None:
+    with loopback.refusing_server() as (url, asked):
+        use(monkeypatch, loopback.environment(url, tmp_path))
+        printed = succeed("upload", prepared, "--dry-run")
+    assert asked == []
+    put = loopback.parameters(printed, "s3:PutObject")
+    assert [call["Key"] for call in put] == [
+        "data/train/Train.zip",
+        "data/val/Val.zip",
+        "data/test/Test.zip",
+    ]
+    assert {call["ChecksumAlgorithm"] for call in put} == {"SHA256"}
