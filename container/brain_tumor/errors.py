@@ -77,7 +77,7 @@ class SessionError(BrainTumorError):
 
 
 class ModelNotLoadedError(BrainTumorError):
-    """A multi-model endpoint is asked for a model that it has not loaded."""
+    """A server is asked for a model that it has not loaded."""
 
     status = 404
     code = "model_not_loaded"

@@ -42,6 +42,11 @@ class Settings(BaseSettings):
         default="0.0.0.0",  # noqa: S104 - the platform connects from outside the container
         description="Address that `serve` listens on.",
     )
+    model_name: str = Field(
+        default="brain-tumor",
+        pattern=r"^[A-Za-z0-9._-]{1,128}$",
+        description="Name of the model in the routes of KServe and TensorFlow Serving, /v1/models.",
+    )
     multi_model: bool = Field(
         default=False,
         validation_alias="SAGEMAKER_MULTI_MODEL",

@@ -121,6 +121,59 @@ def test_ping_and_invocations_are_503_with_retry_after_while_the_model_loads() -
     assert client.head("/ping").status_code == 503
 
 
+# --- KServe and TensorFlow Serving ---
+
+
+def test_kserve_is_told_the_models_name_and_that_it_is_ready(client: FlaskClient) -> None:
+    assert client.get("/v1/models").json == {"models": ["brain-tumor"]}
+    assert client.get("/v1/models/brain-tumor").json == {"name": "brain-tumor", "ready": True}
+
+
+def test_kserve_is_told_503_while_the_model_loads() -> None:
+    client = _client(None)
+    assert "still loading" in _error(client.get("/v1/models/brain-tumor"), 503, "not_ready")
+    predict = client.post("/v1/models/brain-tumor:predict", data=_instances(png(0)))
+    _error(predict, 503, "not_ready")
+
+
+# `curl -d`, as TensorFlow Serving's and KServe's examples have it, says that it sends a form.
+@pytest.mark.parametrize(
+    "content_type", ["application/json", "application/x-www-form-urlencoded", None]
+)
+def test_predict_gives_the_answer_of_invocations_whatever_type_the_json_is_said_to_be(
+    client: FlaskClient, content_type: str | None
+) -> None:
+    body = _instances(png(0), png(1))
+    answer = client.post("/v1/models/brain-tumor:predict", data=body, content_type=content_type)
+    assert answer.status_code == 200
+    assert len(answer.json["predictions"]) == 2  # type: ignore[index]
+    assert answer.data == _post(client, body, "application/json").data
+
+
+def test_predict_takes_json_alone(client: FlaskClient) -> None:
+    answer = client.post("/v1/models/brain-tumor:predict", data=png(0), content_type="image/png")
+    _error(answer, 400, "unreadable_body")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/v1/models/x"), ("POST", "/v1/models/x:predict")]
+)
+def test_another_models_name_is_a_404_that_says_which_one_is_served(
+    client: FlaskClient, method: str, path: str
+) -> None:
+    message = _error(client.open(path, method=method), 404, "model_not_loaded")
+    assert "'x'" in message
+    assert "'brain-tumor'" in message
+    assert "BRAIN_TUMOR_MODEL_NAME" in message
+
+
+def test_the_models_name_can_be_set() -> None:
+    client = _client(stand_in()[0], model_name="north")
+    assert client.get("/v1/models/north").json == {"name": "north", "ready": True}
+    answer = client.post("/v1/models/north:predict", data=_instances(png(0)))
+    assert answer.status_code == 200
+
+
 # --- What is here ---
 
 

@@ -10,7 +10,12 @@ import flask
 from brain_tumor.errors import BrainTumorError
 from brain_tumor.resources import allowed_memory
 from brain_tumor.serving.app.errors import add_errors
-from brain_tumor.serving.app.routes import add_model_routes, add_routes, add_routes_of_one_model
+from brain_tumor.serving.app.routes import (
+    add_model_routes,
+    add_routes,
+    add_routes_of_one_model,
+    add_v1_routes,
+)
 from brain_tumor.serving.app.telemetry import add_telemetry
 from brain_tumor.serving.holder import ModelHolder
 from brain_tumor.serving.memory import MemoryBudget
@@ -42,6 +47,7 @@ def create_app(settings: Settings | None = None, holder: ModelHolder | None = No
         holder = holder or _load_in_background(settings)
         metrics = holder.metrics
         add_routes_of_one_model(app, settings, holder, places)
+        add_v1_routes(app, settings, holder, places)
     add_routes(app, settings, metrics)
     add_errors(app)
     add_telemetry(app, metrics)

@@ -12,7 +12,7 @@ import flask
 import brain_tumor
 from brain_tumor.errors import ModelNotLoadedError, PayloadError
 from brain_tumor.resources import allowed_cores, allowed_memory, resident_memory
-from brain_tumor.serving import transforms
+from brain_tumor.serving import payloads, transforms
 from brain_tumor.serving.app.invocation import body_of, invoke, place
 from brain_tumor.serving.holder import ModelHolder
 from brain_tumor.serving.metrics import CONTENT_TYPE, Metrics
@@ -63,6 +63,37 @@ def add_routes_of_one_model(
     @app.post("/invocations")
     def invocations() -> flask.Response:
         return invoke(nullcontext(holder), settings, places)
+
+
+def add_v1_routes(
+    app: flask.Flask, settings: Settings, holder: ModelHolder, places: threading.BoundedSemaphore
+) -> None:
+    """Add KServe's protocol v1, whose predictions are those of TensorFlow Serving's REST API."""
+
+    @app.get("/v1/models")
+    def list_names() -> dict[str, Any]:
+        return {"models": [settings.model_name]}
+
+    @app.get("/v1/models/<name>")
+    def tell_readiness(name: str) -> dict[str, Any]:
+        _refuse_other_names(settings, name)
+        holder.check(settings.hang_seconds)
+        return {"name": name, "ready": True}
+
+    @app.post("/v1/models/<name>:predict")
+    def predict(name: str) -> flask.Response:
+        _refuse_other_names(settings, name)
+        # Both take JSON of any type: `curl -d`, as in their examples, says that it is a form.
+        flask.request.environ["CONTENT_TYPE"] = payloads.JSON
+        return invoke(nullcontext(holder), settings, places)
+
+
+def _refuse_other_names(settings: Settings, name: str) -> None:
+    if name != settings.model_name:
+        raise ModelNotLoadedError(
+            f"There is no model {name[:200]!r}: the one that is served here is called "
+            f"{settings.model_name!r}, after BRAIN_TUMOR_MODEL_NAME."
+        )
 
 
 def add_model_routes(
