@@ -23,6 +23,10 @@ class ArtifactError(BrainTumorError):
     """A model folder is missing, incomplete or of another format."""
 
 
+class CheckpointError(BrainTumorError):
+    """A checkpoint is of another job, and must not be gone on from."""
+
+
 class SettingsError(BrainTumorError):
     """An environment variable holds a value that cannot be used."""
 

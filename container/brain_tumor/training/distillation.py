@@ -13,10 +13,12 @@ from dataclasses import replace
 import keras
 import tensorflow as tf
 
-from brain_tumor.training.fit import Trainer, fit
+from brain_tumor.training.fit import Trainer
+from brain_tumor.training.loop import fit
 from brain_tumor.training.metrics import TOLERANCE, Epoch, Training
+from brain_tumor.training.record import Record, Weights
 from brain_tumor.training.schedule import Schedule
-from brain_tumor.training.soup import Weights, mean_of
+from brain_tumor.training.soup import mean_of
 
 Batch = tuple[tf.Tensor, tf.Tensor]
 
@@ -46,6 +48,7 @@ def teach(
     seed: int,
     stop_asked: Callable[[], bool],
     report: Callable[[Epoch], None],
+    record: Record,
 ) -> Training:
     """Let the mean of a soup learn from its members.
 
@@ -59,6 +62,7 @@ def teach(
         seed: of the mixtures.
         stop_asked: asked before every step.
         report: called with each epoch.
+        record: as for `fit`.
 
     Returns:
         How it went. `pupil.averaged` holds the epoch that was kept, or the mean as it was where
@@ -69,9 +73,9 @@ def teach(
     """
     assert soup.mean is not None  # noqa: S101 - a soup of several has one
     mean = mean_of(members)
-    taught = taught_batches(batches, _teachers(pupil.network, members), seed)
+    taught = taught_batches(batches, _teachers(pupil.network, members), seed, record.step)
     pupil.begin(mean)
-    lessons = fit(pupil, taught, val, schedule, stop_asked, report)
+    lessons = fit(pupil, taught, val, schedule, stop_asked, report, record)
     if lessons.kept.val_accuracy >= soup.mean.accuracy - TOLERANCE:
         return replace(soup, taught=lessons, kept=lessons)
     pupil.averaged.set_weights(mean)
@@ -88,7 +92,7 @@ def _teachers(network: keras.Model, members: Sequence[Weights]) -> list[keras.Mo
 
 
 def taught_batches(
-    batches: Iterator[Batch], teachers: Sequence[keras.Model], seed: int
+    batches: Iterator[Batch], teachers: Sequence[keras.Model], seed: int, first: int = 0
 ) -> Iterator[Batch]:
     """Mix scans of each batch, and label them with what the teachers say of them.
 
@@ -96,6 +100,7 @@ def taught_batches(
         batches: (images (n, size, size, 1), anything).
         teachers: networks that give logits (n, classes); the mean of these is what they say.
         seed: of the mixtures.
+        first: number of the first batch; those before it were used already.
 
     Yields:
         (images, probabilities (n, classes)).
@@ -107,7 +112,7 @@ def taught_batches(
         logits = [teacher(mixed, training=False) for teacher in teachers]
         return mixed, tf.nn.softmax(tf.reduce_mean(logits, axis=0))
 
-    for number, (images, _) in enumerate(batches):
+    for number, (images, _) in enumerate(batches, first):
         yield teach(images, tf.constant(number, tf.int64))
 
 

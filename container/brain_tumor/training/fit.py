@@ -1,13 +1,10 @@
-"""The training loop: one step of our own, one metric line an epoch, early stopping.
+"""The training step: gradients, averaged weights, figures; `loop` takes many of them.
 
 Keras' `fit` is not used: it fails under MultiWorkerMirroredStrategy (keras-team/keras#20585), and
 one machine and many shall run the same step.
 """
 
-import math
-import time
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -15,10 +12,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from brain_tumor.errors import BrainTumorError
 from brain_tumor.training.hyperparameters import Hyperparameters
-from brain_tumor.training.metrics import TOLERANCE, Epoch, Fit, Validation
-from brain_tumor.training.schedule import Progress, Schedule, learning_rate_at
+from brain_tumor.training.metrics import Validation
+from brain_tumor.training.record import Weights
 
 _AVERAGE_DECAY = 0.998
 """The mean follows the last five hundred steps or so."""
@@ -74,6 +70,28 @@ class Trainer:
         self.averaged.set_weights(weights)
         for variable, value in zip(self.optimizer.variables, self._unused, strict=True):
             variable.assign(value)
+
+    def state(self) -> dict[str, Weights]:
+        """Copy all that the next step depends on."""
+        return {
+            name: [variable.numpy() for variable in variables]
+            for name, variables in self._variables().items()
+        }
+
+    def restore(self, state: Mapping[str, Weights]) -> None:
+        """Go on from what `state` gave."""
+        for name, variables in self._variables().items():
+            for variable, value in zip(variables, state[name], strict=True):
+                variable.assign(value)
+
+    def _variables(self) -> dict[str, list[Any]]:
+        return {
+            # Not `weights`: the counters of random numbers, such as those of dropout, are state.
+            "network": self.network.variables,
+            "averaged": self.averaged.variables,
+            "optimizer": self.optimizer.variables,
+            "figures": [*self._loss.variables, *self._accuracy.variables],
+        }
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def train_step(self, images: tf.Tensor, labels: tf.Tensor) -> None:
@@ -135,97 +153,6 @@ class Trainer:
         self._accuracy.update_state(
             tf.argmax(labels, axis=1) if labels.shape.rank == 2 else labels, logits
         )
-
-
-def fit(
-    trainer: Trainer,
-    batches: Iterator[tuple[tf.Tensor, tf.Tensor]],
-    val: tf.data.Dataset,
-    schedule: Schedule,
-    stop_asked: Callable[[], bool],
-    report: Callable[[Epoch], None],
-) -> Fit:
-    """Train until the epochs, the patience or the time are used up.
-
-    A loop that comes to the end of its schedule keeps its last epoch: with the rate near zero it is
-    the best one, and the best on a few hundred scans is mostly a lucky one (docs/recipe.md). The
-    best on validation is kept where the last is clearly worse, and where the loop was ended early.
-
-    Args:
-        trainer: the network and its steps; at the end `averaged` holds the epoch that is kept.
-        batches: an endless stream of training batches; the next loop goes on where this one ends.
-        val: batches of the validation scans.
-        schedule: how long, and how fast.
-        stop_asked: asked before every step; True ends training after that step.
-        report: called with each epoch as it ends.
-
-    Raises:
-        BrainTumorError: the loss is no longer a number.
-    """
-    progress = Progress(schedule.epochs * schedule.steps_per_epoch, schedule.seconds)
-    epochs: list[Epoch] = []
-    best, best_weights, ended = None, trainer.averaged.get_weights(), "all epochs done"
-    for number in range(schedule.first_epoch, schedule.first_epoch + schedule.epochs):
-        epoch = _run_epoch(trainer, batches, val, number, progress, schedule, stop_asked)
-        report(epoch)
-        epochs.append(epoch)
-        if best is None or epoch.is_better_than(best):
-            best, best_weights = epoch, trainer.averaged.get_weights()
-        if reason := _reason_to_end(epoch, best, progress, schedule, stop_asked):
-            ended = reason
-            break
-    assert best is not None  # noqa: S101 - epochs is at least 1
-    last = epochs[-1]
-    if progress.fraction() >= 1 and last.val_accuracy >= best.val_accuracy - TOLERANCE:
-        return Fit(epochs, last, ended)
-    trainer.averaged.set_weights(best_weights)
-    return Fit(epochs, best, ended)
-
-
-def _run_epoch(
-    trainer: Trainer,
-    batches: Iterator[tuple[tf.Tensor, tf.Tensor]],
-    val: tf.data.Dataset,
-    number: int,
-    progress: Progress,
-    schedule: Schedule,
-    stop_asked: Callable[[], bool],
-) -> Epoch:
-    start = time.monotonic()
-    rate = schedule.peak_rate
-    for images, labels in islice(batches, schedule.steps_per_epoch):
-        rate = learning_rate_at(progress.fraction(), schedule.peak_rate)
-        trainer.optimizer.learning_rate = rate
-        trainer.train_step(images, labels)
-        progress.advance()
-        if stop_asked() or progress.fraction() >= 1:
-            break
-    train_loss, train_accuracy = trainer.take_figures()
-    scores = trainer.validate(val)
-    if not (math.isfinite(train_loss) and math.isfinite(scores.loss)):
-        raise BrainTumorError(
-            f"The loss is no longer a number in epoch {number} (training {train_loss}, validation "
-            f"{scores.loss}). Usual cause: learning-rate={schedule.peak_rate} is too high; try "
-            "a tenth of it."
-        )
-    seconds = time.monotonic() - start
-    return Epoch(number, train_loss, train_accuracy, scores.loss, scores.accuracy, rate, seconds)
-
-
-def _reason_to_end(
-    epoch: Epoch,
-    best: Epoch,
-    progress: Progress,
-    schedule: Schedule,
-    stop_asked: Callable[[], bool],
-) -> str | None:
-    if stop_asked():
-        return "asked to stop"
-    if schedule.patience is not None and epoch.epoch - best.epoch >= schedule.patience:
-        return f"no better validation accuracy for {schedule.patience} epochs"
-    if progress.fraction() >= 1 and progress.step < progress.total_steps:
-        return f"the {schedule.seconds:.0f} seconds for training are used up"
-    return None
 
 
 def network_logits(network: keras.Model, batches: tf.data.Dataset) -> NDArray[np.float32]:

@@ -3,7 +3,6 @@
 import logging
 import math
 import platform
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.metrics import Epoch, Training
 from brain_tumor.training.network import build_network, set_pretrained_weights
 from brain_tumor.training.pipeline import training_batches, validation_batches
+from brain_tumor.training.record import Record
 from brain_tumor.training.sampling import Sampler
 from brain_tumor.training.schedule import Schedule
 from brain_tumor.training.soup import train_soup
@@ -35,6 +35,7 @@ def train_network(
     stop_asked: Callable[[], bool],
     pretrained: Path | None = None,
     seconds: float | None = None,
+    record: Record | None = None,
 ) -> tuple[keras.Model, Training]:
     """Train on the train channel and keep the epoch, or the soup of epochs, that is best on val.
 
@@ -43,11 +44,13 @@ def train_network(
         parameters: what the job asks for.
         stop_asked: True once training shall end early.
         pretrained: folder of the channel `pretrained`.
-        seconds: time for training; None: no limit.
+        seconds: time for training from now on; None: no limit.
+        record: what former runs of the job did, and where this one notes how far it is.
 
     Returns:
         The network as it will be served (in float32), and how training went.
     """
+    record = record or Record()
     keras.utils.set_random_seed(parameters.seed)
     names = channels.class_names
     # In float32, whatever type training computes in.
@@ -64,14 +67,16 @@ def train_network(
         sampler,
         parameters.batch_size,
         parameters.seed if parameters.augment else None,
+        record.all_steps,
     )
     training = _train(
         (network, served),
         (iter(train), validation_batches(channels)),
         parameters,
         math.ceil(sampler.scans / parameters.batch_size),
-        seconds,
+        None if seconds is None else record.seconds_before + seconds,
         stop_asked,
+        record,
     )
     keras.mixed_precision.set_global_policy("float32")
     kept = " and ".join(str(epoch) for epoch in training.kept_epochs)
@@ -92,9 +97,9 @@ def _train(
     steps: int,
     seconds: float | None,
     stop_asked: Callable[[], bool],
+    record: Record,
 ) -> Training:
     """Train the members, then teach their mean; the time is divided by what each part costs."""
-    end = None if seconds is None else time.monotonic() + seconds
     lessons = parameters.most_lessons * lesson_cost(parameters.most_members)
     members_share = parameters.most_epochs / (parameters.most_epochs + lessons)
     schedule = Schedule(
@@ -106,19 +111,21 @@ def _train(
     )
     trainer = Trainer(*networks, parameters)
     soup, members = train_soup(
-        trainer, *data, schedule, parameters.most_members, stop_asked, _print_metrics
+        trainer, *data, schedule, parameters.most_members, stop_asked, _print_metrics, record
     )
-    if soup.kept is not None or not lessons or stop_asked():
+    if soup.kept is not None or not lessons or (stop_asked() and not record.is_inside_a_loop):
         return soup
     schedule = replace(
         schedule,
         epochs=parameters.most_lessons,
         first_epoch=soup.epochs[-1].epoch + 1,
         peak_rate=parameters.peak_rate * RATE_SHARE,
-        seconds=None if end is None else max(0.0, end - time.monotonic()),
+        seconds=None if seconds is None else max(0.0, seconds - record.clock()),
     )
     pupil = Trainer(*networks, parameters, taught=True)
-    return teach(pupil, soup, members, *data, schedule, parameters.seed, stop_asked, _print_metrics)
+    return teach(
+        pupil, soup, members, *data, schedule, parameters.seed, stop_asked, _print_metrics, record
+    )
 
 
 def library_versions() -> dict[str, str]:

@@ -41,6 +41,8 @@ class Fit:
     kept: Epoch
     ended: str
     """Why it ended, for people."""
+    steps: int = 0
+    """Steps that it took."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Pixels and labels in memory to batches: tf.data pipelines for training and evaluation."""
 
 from collections.abc import Iterator
+from itertools import count
 
 import numpy as np
 import tensorflow as tf
@@ -20,8 +21,11 @@ def training_batches(
     sampler: Sampler,
     batch_size: int,
     seed: int | None,
+    first: int = 0,
 ) -> tf.data.Dataset:
     """Give an endless stream of batches, epoch after epoch as the sampler draws them.
+
+    Batch n is the same in every stream of these arguments, wherever it begins.
 
     Args:
         pixels: (n, size, size), 0-255.
@@ -29,21 +33,22 @@ def training_batches(
         sampler: draws each epoch's rows.
         batch_size: scans a batch; an epoch's last scans are made up to a batch by the next's first.
         seed: of the random variation of each scan; None leaves scans as they are.
+        first: number of the first batch that is given; those before it were used already.
 
     Returns:
         Batches of (images float32 (batch, size, size, 1), labels int32 (batch,)).
     """
 
     def rows() -> Iterator[NDArray[np.int32]]:
-        while True:
-            yield sampler.epoch()
+        epoch, used = divmod(first * batch_size, sampler.scans)
+        yield sampler.epoch(epoch)[used:]
+        for number in count(epoch + 1):
+            yield sampler.epoch(number)
 
-    epochs = tf.data.Dataset.from_generator(
-        rows, output_signature=tf.TensorSpec((sampler.scans,), tf.int32)
-    )
+    epochs = tf.data.Dataset.from_generator(rows, output_signature=tf.TensorSpec((None,), tf.int32))
     batches = _gather(epochs.unbatch().batch(batch_size, drop_remainder=True), pixels, labels)
     if seed is not None:
-        seeds = tf.data.Dataset.counter()
+        seeds = tf.data.Dataset.counter(first)
         batches = tf.data.Dataset.zip((batches, seeds)).map(
             lambda batch, number: (augment(batch[0], tf.stack([seed, number])), batch[1]),
             num_parallel_calls=tf.data.AUTOTUNE,

@@ -19,9 +19,11 @@ from brain_tumor.data.report import write_report
 from brain_tumor.errors import BrainTumorError
 from brain_tumor.logs import configure_logging
 from brain_tumor.training.channels import Channels, read_channels
+from brain_tumor.training.checkpoints import Checkpoints, identity_of
 from brain_tumor.training.hyperparameter_parsing import parse_hyperparameters
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.metrics import LEAK_FREE_ACCURACY, TEST_ACCURACY, Validation
+from brain_tumor.training.record import Past, Record
 from brain_tumor.training.schedule import Deadline
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ class Job:
     channels: Mapping[str, Path]
     model_dir: Path
     output_dir: Path
+    checkpoint_dir: Path | None = None
+    """Where checkpoints are read and written; one that is not there: nowhere."""
 
 
 def main() -> None:
@@ -64,6 +68,7 @@ def main() -> None:
             channels={name: Path(path) for name, path in given.channel_input_dirs.items()},
             model_dir=Path(given.model_dir),
             output_dir=Path(given.output_data_dir),
+            checkpoint_dir=Path(environment.base_dir) / "checkpoints",
         )
         train(job, _StopSignal())
     except BrainTumorError as error:
@@ -111,12 +116,22 @@ def train(job: Job, stop_asked: Callable[[], bool]) -> None:
     channels = read_channels(job.channels, parameters)
     write_report(channels.report, job.output_dir, "training job")
 
+    # --- What former runs of this job did: SageMaker restores their checkpoints ---
+    checkpoints = _open_checkpoints(job, channels, parameters)
+    past = checkpoints.newest() if checkpoints else Past()
+    deadline.spend(past.seconds)
+
     # --- Training ---
     from brain_tumor.training import assess, learn, quality, report
     from brain_tumor.training.export import Servable
 
     network, training = learn.train_network(
-        channels, parameters, stop_asked, job.channels.get("pretrained"), deadline.for_training()
+        channels,
+        parameters,
+        stop_asked,
+        job.channels.get("pretrained"),
+        deadline.for_training(),
+        Record(past, checkpoints.write if checkpoints else None),
     )
 
     # --- What validation teaches: the temperature, what is foreign, what is uncertain ---
@@ -140,6 +155,15 @@ def train(job: Job, stop_asked: Callable[[], bool]) -> None:
     artifact.save(job.model_dir, servable, info, assess.check_images(channels, parameters.seed))
     _announce(findings)
     log.info("The model is in %s, the reports are in %s", job.model_dir, job.output_dir)
+
+
+def _open_checkpoints(
+    job: Job, channels: Channels, parameters: Hyperparameters
+) -> Checkpoints | None:
+    """Open the folder of checkpoints; SageMaker makes it where the job has a CheckpointConfig."""
+    if job.checkpoint_dir is None or not job.checkpoint_dir.is_dir():
+        return None
+    return Checkpoints(job.checkpoint_dir, identity_of(channels, parameters))
 
 
 def _announce(findings: "Findings") -> None:

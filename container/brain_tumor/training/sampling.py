@@ -24,7 +24,7 @@ class Sampler:
         seed: int,
     ) -> None:
         """Take the picture, the near-duplicate group and the class of each row."""
-        self._rng = np.random.default_rng(seed)
+        self._seed = seed
         order = np.argsort(pictures, kind="stable")
         _, first = np.unique(pictures[order], return_index=True)
         self._copies: list[NDArray[np.intp]] = np.split(order, first[1:])
@@ -32,15 +32,16 @@ class Sampler:
         self._shares = _shares(groups[rows], [labels[row] for row in rows])
         self.scans = len(rows)
 
-    def epoch(self) -> NDArray[np.int32]:
-        """Draw the rows of an epoch, (scans,), in random order.
+    def epoch(self, number: int) -> NDArray[np.int32]:
+        """Draw the rows of epoch `number`, (scans,), in random order; the same each time.
 
         Systematic sampling: a picture whose share is worth one scan or more is surely drawn.
         """
-        positions = (np.arange(self.scans) + self._rng.random()) / self.scans
+        rng = np.random.default_rng((self._seed, number))
+        positions = (np.arange(self.scans) + rng.random()) / self.scans
         drawn = np.searchsorted(np.cumsum(self._shares), positions, side="right")
-        pictures = self._rng.permutation(np.minimum(drawn, self.scans - 1))
-        return np.array([self._rng.choice(self._copies[p]) for p in pictures], np.int32)
+        pictures = rng.permutation(np.minimum(drawn, self.scans - 1))
+        return np.array([rng.choice(self._copies[p]) for p in pictures], np.int32)
 
 
 def _shares(groups: NDArray[np.int32], labels: Sequence[str]) -> NDArray[np.float64]:

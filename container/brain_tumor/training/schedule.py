@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _WARM_UP = 0.05
 # Of 28 minutes these are 4 and 1; evaluation and export of 405 scans took 1.6 to 2.2 on two cores.
@@ -17,6 +17,10 @@ class Deadline:
         self._seconds = seconds
         self._clock = clock
         self._end = clock() + seconds
+
+    def spend(self, seconds: float) -> None:
+        """Count time that former runs of the same job used."""
+        self._end -= seconds
 
     def left(self) -> float:
         """Seconds until the end; negative once it is over."""
@@ -46,6 +50,18 @@ class Schedule:
     """Number of the first epoch, where another loop ran before."""
 
 
+@dataclass(frozen=True)
+class Position:
+    """How far a loop has come; times are those of its clock."""
+
+    step: int
+    start: float
+    begin: float
+    """The end of the first step."""
+    seconds: float | None
+    """Time for all steps, from `start`; None: no limit."""
+
+
 class Progress:
     """How far a run has come, from 0 to 1, by steps or by its time budget, whichever is more.
 
@@ -60,26 +76,31 @@ class Progress:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.total_steps = total_steps
-        self.step = 0
         self._clock = clock
-        self._begin = clock()
-        self._end = None if budget_seconds is None else self._begin + budget_seconds
+        start = clock()
+        self.position = Position(0, start, start, budget_seconds)
+
+    @property
+    def step(self) -> int:
+        """Steps taken."""
+        return self.position.step
 
     def advance(self) -> None:
         """Note that a step was taken."""
-        self.step += 1
-        if self.step == 1:
-            self._begin = self._clock()
+        step = self.step + 1
+        begin = self._clock() if step == 1 else self.position.begin
+        self.position = replace(self.position, step=step, begin=begin)
 
     def fraction(self) -> float:
         """The share of the run that is over."""
         return min(1.0, max(self.step / self.total_steps, self._by_time()))
 
     def _by_time(self) -> float:
-        if self._end is None or self.step == 0:
+        start, begin, seconds = self.position.start, self.position.begin, self.position.seconds
+        if seconds is None or self.step == 0:
             return 0.0
-        whole = self._end - self._begin
-        return (self._clock() - self._begin) / whole if whole > 0 else 1.0
+        whole = start + seconds - begin
+        return (self._clock() - begin) / whole if whole > 0 else 1.0
 
 
 def learning_rate_at(fraction: float, peak: float) -> float:

@@ -6,19 +6,17 @@ the mean of their weights is about as good as their ensemble, at the cost of one
 numbers its head begins with anew. docs/recipe.md has what it gained here.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
-from brain_tumor.training.fit import Trainer, fit
+from brain_tumor.training.fit import Trainer
+from brain_tumor.training.loop import fit
 from brain_tumor.training.metrics import TOLERANCE, Epoch, Fit, Training
+from brain_tumor.training.record import Record, Weights
 from brain_tumor.training.schedule import Schedule
-
-Weights = list[NDArray[np.float32]]
 
 
 def train_soup(
@@ -29,6 +27,7 @@ def train_soup(
     members: int,
     stop_asked: Callable[[], bool],
     report: Callable[[Epoch], None],
+    record: Record,
 ) -> tuple[Training, list[Weights]]:
     """Train `members` times from the trainer's weights, the head's apart, and average the results.
 
@@ -43,17 +42,19 @@ def train_soup(
     Raises:
         BrainTumorError: the loss is no longer a number.
     """
-    start, begun = trainer.network.get_weights(), time.monotonic()
-    fits: list[Fit] = []
-    weights: list[Weights] = []
+    start = trainer.network.get_weights()
     for member, share in enumerate(member_schedules(schedule, members)):
-        left = None if schedule.seconds is None else schedule.seconds - time.monotonic() + begun
+        if member < len(record.finished):
+            continue
+        left = None if schedule.seconds is None else schedule.seconds - record.clock()
         timed = replace(share, seconds=_part_of(left, share, schedule))
         trainer.begin(_with_own_head(start, member))
-        fits.append(fit(trainer, batches, val, timed, stop_asked, report))
-        weights.append(trainer.averaged.get_weights())
+        fitted = fit(trainer, batches, val, timed, stop_asked, report, record)
+        record.finish(fitted, trainer.averaged.get_weights())
         if stop_asked():
             break
+    fits = [fitted for fitted, _ in record.finished[:members]]
+    weights = [kept for _, kept in record.finished[:members]]
     best, mean = _best_of(fits), None
     if 1 < len(fits) == members:
         trainer.averaged.set_weights(mean_of(weights))

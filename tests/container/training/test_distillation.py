@@ -14,8 +14,9 @@ from brain_tumor.training.distillation import Batch, taught_batches, teach
 from brain_tumor.training.fit import Trainer
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.metrics import Epoch, Fit, Training, Validation
+from brain_tumor.training.record import Record, Weights
 from brain_tumor.training.schedule import Schedule
-from brain_tumor.training.soup import Weights, mean_of
+from brain_tumor.training.soup import mean_of
 
 SIZE, CLASSES, BATCH = 32, 3, 64
 
@@ -108,7 +109,16 @@ def _teach(soup: _Soup, epochs: int = 8, stops_after: int = 10_000) -> tuple[Tra
     schedule = Schedule(epochs, 10, 0.02, epochs, first_epoch=3)
     left = iter([False] * stops_after + [True] * 10_000)
     training = teach(
-        pupil, soup.training, soup.members, _stream(), val, schedule, 0, lambda: next(left), print
+        pupil,
+        soup.training,
+        soup.members,
+        _stream(),
+        val,
+        schedule,
+        0,
+        lambda: next(left),
+        print,
+        Record(),
     )
     return training, pupil.averaged.get_weights()
 

@@ -14,10 +14,12 @@ LABELS = np.arange(23, dtype=np.int32)
 PIXELS = np.repeat(np.arange(23, dtype=np.uint8), 16).reshape(23, 4, 4)
 
 
-def _batches(batch_size: int, seed: int = 0, augment: int | None = None) -> tf.data.Dataset:
+def _batches(
+    batch_size: int, seed: int = 0, augment: int | None = None, first: int = 0
+) -> tf.data.Dataset:
     numbers = np.arange(23, dtype=np.int32)
     sampler = Sampler(numbers, numbers, ["glioma"] * 23, seed)
-    return training_batches(PIXELS, LABELS, sampler, batch_size, augment)
+    return training_batches(PIXELS, LABELS, sampler, batch_size, augment, first)
 
 
 def _take(batches: tf.data.Dataset, count: int) -> list[tuple[NDArray[np.float32], list[int]]]:
@@ -60,6 +62,14 @@ def test_variations_are_new_in_every_batch_and_the_same_for_the_same_seed() -> N
     assert not np.array_equal(np.sort(first, axis=None), np.sort(second, axis=None))
     np.testing.assert_array_equal(images(3)[0], first)
     assert not np.array_equal(images(4)[0], first)
+
+
+def test_a_stream_can_begin_where_another_was_left_in_the_middle_of_an_epoch() -> None:
+    whole = _take(_batches(5, augment=3), 14)
+    for first in (1, 9, 13):
+        (images, labels), *_ = _take(_batches(5, augment=3, first=first), 1)
+        np.testing.assert_array_equal(images, whole[first][0])
+        assert labels == whole[first][1]
 
 
 def test_evaluation_gives_every_scan_once_in_order() -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from brain_tumor.training import soup
 from brain_tumor.training.metrics import Epoch, Fit, Training, Validation
+from brain_tumor.training.record import Record
 from brain_tumor.training.schedule import Schedule
 from brain_tumor.training.soup import member_schedules, train_soup
 
@@ -89,7 +90,7 @@ def _train(
     schedule = Schedule(epochs, 5, 0.01, 9, seconds)
     nothing: Any = None
     training, trainer.of_members = train_soup(
-        trainer, nothing, nothing, schedule, members, lambda: next(asked), print
+        trainer, nothing, nothing, schedule, members, lambda: next(asked), print, Record()
     )
     return training
 
