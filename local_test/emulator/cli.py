@@ -1,0 +1,26 @@
+"""The command line: one command a kind of work, and one sentence for what cannot be done."""
+
+from typing import Any
+
+import click
+
+from local_test.emulator.cli_train import train
+from local_test.emulator.errors import EmulatorError
+
+
+class _Group(click.Group):
+    """Turns our errors into one sentence on stderr and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (EmulatorError, OSError) as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Group)
+def main() -> None:
+    """Run an image as Amazon SageMaker does, on this machine and without an AWS account."""
+
+
+main.add_command(train)

@@ -1,0 +1,226 @@
+"""What is made on the Docker engine: containers and networks that are gone when a run ends.
+
+Everything carries a label, so that it is found and removed however the run ended.
+"""
+
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import docker
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.types import DeviceRequest, Mount
+
+from local_test.emulator.errors import EmulatorError
+from local_test.emulator.files import Files, Tree, to_tar
+from local_test.emulator.interrupts import Interrupts
+from local_test.emulator.running import START_FAILED
+
+LABEL = "local-test.emulator"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+@dataclass(frozen=True)
+class Bind:
+    """A file or folder of this machine at a path in a container."""
+
+    source: str
+    target: str
+    read_only: bool = True
+
+
+class Engine:
+    """A Docker engine; what it is asked to make is removed when the block ends."""
+
+    def __init__(self, interrupts: Interrupts | None = None) -> None:
+        self._interrupts = interrupts or Interrupts()
+        self._mark = f"{LABEL}={uuid.uuid4().hex}"
+        try:
+            self.client = docker.from_env()
+            self.client.ping()
+        except DockerException as error:
+            raise EmulatorError(
+                f"No Docker engine answers ({error}). Start one, or name another by DOCKER_HOST; "
+                "without an engine, an installed package can be run with --command."
+            ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        with self._interrupts.held():
+            self.remove_all()
+            self.client.close()
+
+    def remove_all(self) -> None:
+        """Remove the containers, with their volumes, and the networks of this run."""
+        mine = {"label": self._mark}
+        for container in self.client.containers.list(all=True, filters=mine):
+            container.remove(force=True, v=True)
+        for network in self.client.networks.list(filters=mine):
+            network.remove()
+
+    def check_image(self, image: str) -> list[str]:
+        """Return what is odd about an image, in sentences.
+
+        Raises:
+            EmulatorError: There is no such image here, or this engine cannot run it.
+        """
+        try:
+            built_for = str(self.client.images.get(image).attrs["Architecture"])
+        except ImageNotFound as error:
+            raise EmulatorError(
+                f"There is no image {image} on this engine. Build it (docker build -t {image} .) "
+                "or pull it (docker pull); `docker images` lists what is there."
+            ) from error
+        runs = str(self.client.info()["Architecture"])
+        runs = _ARCHITECTURES.get(runs, runs)
+        if built_for != runs:
+            raise EmulatorError(
+                f"The image {image} is built for {built_for}, this engine runs {runs}: its "
+                f"programs end with 'exec format error'. Build it with --platform linux/{runs}."
+            )
+        if built_for != "amd64":
+            return [
+                f"{image} is built for {built_for}; SageMaker's training instances run amd64. "
+                "Before a push, build it with --platform linux/amd64."
+            ]
+        return []
+
+    def network(self, *, internal: bool) -> str:
+        """Make a network; from an internal one nothing outside can be reached. Return its name."""
+        name = f"emulator-{uuid.uuid4().hex[:12]}"
+        with self._interrupts.held():
+            self.client.networks.create(name, internal=internal, labels=self._labels)
+        return name
+
+    def container(
+        self,
+        image: str,
+        command: Sequence[str],
+        *,
+        files: Files | None = None,
+        volumes: Sequence[str] = (),
+        binds: Sequence[Bind] = (),
+        alias: tuple[str, str] | None = None,
+        memory: str | None = None,
+        gpus: bool = False,
+        **options: Any,
+    ) -> "Container":
+        """Make a container, not yet started.
+
+        Args:
+            image: Its image, which has to be here.
+            command: What replaces the image's CMD.
+            files: Files below /opt/ml, copied in; they lie in volumes or in the container's own
+                layer, so no file of root's is left on this machine.
+            volumes: Paths at which empty volumes are mounted, which hide what the image has there.
+            binds: What of this machine is seen inside.
+            alias: A network, and the name under which its other containers find this one.
+            memory: The limit, such as 4g; there is no swap.
+            gpus: Give it all GPUs.
+            options: More of docker-py's arguments of `containers.create`.
+        """
+        if alias:
+            network, name = alias
+            endpoint = self.client.api.create_endpoint_config(aliases=[name])
+            options |= {"network": network, "networking_config": {network: endpoint}}
+        if memory:
+            options |= {"mem_limit": memory, "memswap_limit": memory}
+        if gpus:
+            options["device_requests"] = [DeviceRequest(count=-1, capabilities=[["gpu"]])]
+        mounts = [Mount(path, None, no_copy=True, labels=self._labels) for path in volumes]
+        mounts += [Mount(b.target, b.source, "bind", read_only=b.read_only) for b in binds]
+        with self._interrupts.held():
+            made = self.client.containers.create(
+                image, list(command), mounts=mounts, labels=self._labels, **options
+            )
+        container = Container(made)
+        if files:
+            container.put(files)
+        return container
+
+    @property
+    def _labels(self) -> Mapping[str, str]:
+        return dict([self._mark.split("=")])
+
+
+class Container:
+    """A container, from its making to its removal. It is a `Running`."""
+
+    def __init__(self, container: Any) -> None:
+        self._container = container
+        self._not_started: str | None = None
+
+    def put(self, files: Files) -> None:
+        """Copy files below /opt/ml, before the start."""
+        with to_tar(files, "opt/ml") as packed:
+            self._container.put_archive("/", packed)
+
+    def start(self) -> None:
+        """Start it; where the engine cannot, `wait` gives 127 and `lines` the reason."""
+        try:
+            self._container.start()
+        except APIError as error:
+            self._not_started = str(error.explanation or error)
+
+    def lines(self) -> Iterator[str]:
+        """Give each line of stdout and stderr as it comes, until the container ends."""
+        if self._not_started is not None:
+            yield self._not_started
+            return
+        rest = b""
+        for chunk in self._container.logs(stream=True, follow=True):
+            *complete, rest = (rest + chunk).split(b"\n")
+            yield from (line.decode(errors="replace") for line in complete)
+        if rest:
+            yield rest.decode(errors="replace")
+
+    def wait(self) -> int:
+        """Wait for its end and return the exit code."""
+        if self._not_started is not None:
+            return START_FAILED
+        return int(self._container.wait()["StatusCode"])
+
+    def stop(self, grace: float) -> None:
+        """Do as `docker stop -t GRACE`: SIGTERM to process 1, SIGKILL to all after the seconds."""
+        if self._not_started is None:
+            self._container.stop(timeout=round(grace))
+
+    def kill(self) -> None:
+        """Kill all its processes at once."""
+        try:
+            self._container.kill()
+        except APIError as error:
+            # It has ended already.
+            if error.status_code != 409:
+                raise
+
+    def read(self, path: str) -> Tree:
+        """Read a file or folder below /opt/ml, while it runs or after; an absent one is empty."""
+        try:
+            chunks, _ = self._container.get_archive(f"/opt/ml/{path}")
+        except NotFound:
+            return Tree()
+        packed = tempfile.TemporaryFile()  # noqa: SIM115 - the tree closes it
+        packed.writelines(chunks)
+        packed.seek(0)
+        return Tree(packed)
+
+    def remove(self) -> None:
+        """Remove it with its volumes; what runs in it is killed."""
+        self._container.remove(force=True, v=True)
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """What the engine says of it now: state, health, ports, networks."""
+        self._container.reload()
+        return dict(self._container.attrs)

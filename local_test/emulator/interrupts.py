@@ -1,0 +1,51 @@
+"""Ctrl-C and SIGTERM end a run at once, but never between making a thing and knowing of it."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupts:
+    """Turns signals into SystemExit, which unwinds all `with` blocks; a shell's 128 + number."""
+
+    def __init__(self) -> None:
+        self._held = 0
+        self._pending: int | None = None
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        """Handle the signals in this block, if it is run by the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._arrived) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep a signal that arrives in this block until the block ends."""
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+        if self._pending is not None and not self._held:
+            self._leave(self._pending)
+
+    def _arrived(self, number: int, _frame: FrameType | None) -> None:
+        if self._held:
+            self._pending = number
+        else:
+            self._leave(number)
+
+    def _leave(self, number: int) -> None:
+        self._pending = None
+        raise SystemExit(128 + number)

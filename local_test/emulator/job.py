@@ -1,0 +1,151 @@
+"""A training job's life, as the platform leads it: start, download, train, upload."""
+
+import json
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+from local_test.emulator import attempt, checkpoints
+from local_test.emulator.artifacts import ArtifactError, pack
+from local_test.emulator.attempt import Cause, Ending
+from local_test.emulator.console import Console
+from local_test.emulator.describe import describe
+from local_test.emulator.hosts import MakeHost
+from local_test.emulator.layout import CHECKPOINTS, laid_out
+from local_test.emulator.metrics import find_metrics
+from local_test.emulator.record import Record
+from local_test.emulator.running import Running
+from local_test.emulator.specification import TrainingJob
+
+# (API shape FailureReason)
+MAX_FAILURE = 1024
+
+
+class Run:
+    """One run of a job; what it leaves lies in `folder`, which stands for the job's S3 prefix.
+
+    There are `output/model.tar.gz`, `output/output.tar.gz`, `logs/<host>.log`, `description.json`.
+    """
+
+    def __init__(
+        self, job: TrainingJob, make_host: MakeHost, folder: Path, console: Console
+    ) -> None:
+        self._job = job
+        self._make_host = make_host
+        self._folder = folder
+        self._console = console
+        self._logs: dict[str, TextIO] = {}
+        self.record = Record(job, console.status)
+
+    def lead(self) -> Record:
+        """Run the job to its end, write the description, and return what happened."""
+        with ExitStack() as stack:
+            (self._folder / "logs").mkdir(parents=True, exist_ok=True)
+            for host in self._job.hosts:
+                path = self._folder / "logs" / f"{host}.log"
+                self._logs[host] = stack.enter_context(path.open("w"))
+            started = None
+            while self.record.status == "InProgress":
+                started = self._attempt(started)
+        text = json.dumps(describe(self.record), indent=2)
+        (self._folder / "description.json").write_text(f"{text}\n")
+        return self.record
+
+    def _attempt(self, started: float | None) -> float:
+        """Run all hosts once; `started` is when the first attempt did, on the monotonic clock."""
+        job, record = self._job, self.record
+        with ExitStack() as stack:
+            record.enter("Downloading")
+            # Pipes are fed until after the hosts are gone: the hosts come off the stack first.
+            layouts = {host: stack.enter_context(laid_out(job, host)) for host in job.hosts}
+            hosts: dict[str, Running] = {}
+            for name, layout in layouts.items():
+                hosts[name] = self._make_host(name, layout)
+                stack.callback(hosts[name].remove)
+            record.enter("Training")
+            first = started is None
+            started = time.monotonic() if started is None else started
+            alarms = self._alarms(started, first=first)
+            ending = attempt.run(hosts, alarms, job.grace, self._line, self._caused)
+            record.codes.append(dict(ending.codes))
+            self._synchronise(hosts)
+            self._finish(hosts, ending)
+        return started
+
+    def _alarms(self, started: float, *, first: bool) -> dict[Cause, float]:
+        job = self._job
+        wanted = {
+            Cause.SPOT: job.spot_kill_after if first else None,
+            Cause.STOPPED: job.stop_after,
+            Cause.MAX_RUNTIME: job.max_runtime,
+        }
+        return {cause: started + after for cause, after in wanted.items() if after is not None}
+
+    def _line(self, host: str, line: str) -> None:
+        self._logs[host].write(f"{line}\n")
+        self._console.line(host, line)
+        for name, value in find_metrics(self._job.metric_definitions, line):
+            if value is None:
+                self._console.note(f"the regex of {name} matched, but its group is no number")
+            else:
+                self.record.metrics[name] = (value, datetime.now(UTC))
+                self._console.metric(name, value)
+
+    def _caused(self, cause: Cause) -> None:
+        if cause in (Cause.STOPPED, Cause.MAX_RUNTIME):
+            self.record.enter("Stopping")
+
+    def _synchronise(self, hosts: Mapping[str, Running]) -> None:
+        if not self._job.checkpoints:
+            return
+        with ExitStack() as stack:
+            trees = [stack.enter_context(host.read(CHECKPOINTS)) for host in hosts.values()]
+            checkpoints.synchronise(trees, self._job.checkpoints)
+
+    def _finish(self, hosts: Mapping[str, Running], ending: Ending) -> None:
+        record = self.record
+        if ending.cause is Cause.SPOT:
+            record.enter("Interrupted")
+            record.enter("Starting")
+            return
+        if ending.failed:
+            record.failure = failure_reason(hosts[ending.failed], ending.codes[ending.failed])
+        try:
+            record.enter("Uploading")
+            self._upload(hosts)
+        except ArtifactError as error:
+            record.failure = record.failure or f"ClientError: Artifact upload failed: {error}"
+        if record.failure:
+            record.failure = record.failure[:MAX_FAILURE]
+            record.enter("Failed")
+        else:
+            record.enter(ending.cause.value if ending.cause else "Completed")
+
+    def _upload(self, hosts: Mapping[str, Running]) -> None:
+        """Make both archives; a failed job leaves no model."""
+        folders = {"output/data": "output.tar.gz"}
+        if not self.record.failure:
+            folders = {"model": "model.tar.gz", **folders}
+        for folder, archive in folders.items():
+            with ExitStack() as stack:
+                trees = {n: stack.enter_context(h.read(folder)) for n, h in hosts.items()}
+                made = pack(trees, f"/opt/ml/{folder}", self._folder / "output" / archive)
+            if folder == "model":
+                self.record.model = made
+                if not made:
+                    self._console.note("/opt/ml/model is empty: there is no model to deploy")
+
+
+def failure_reason(host: Running, code: int) -> str:
+    """Return what a failed host wrote in output/failure, or else its exit code."""
+    with host.read("output/failure") as tree:
+        if tree.files():
+            with tree.open(".") as stream:
+                # A character has 4 bytes at most.
+                text = stream.read(4 * MAX_FAILURE).decode(errors="replace")
+            if text.strip():
+                return text[:MAX_FAILURE]
+    return f"AlgorithmError: Exit Code: {code}"
