@@ -107,7 +107,8 @@ def _times(record: Record) -> dict[str, Any]:
     first, last = record.transitions[0].start, record.transitions[-1].start
     times: dict[str, Any] = {"CreationTime": _time(first), "LastModifiedTime": _time(last)}
     if start := record.training_start:
-        seconds = round((last - start).total_seconds())
+        # The API has no 0.
+        seconds = max(1, round((last - start).total_seconds()))
         times |= {
             "TrainingStartTime": _time(start),
             "TrainingEndTime": _time(last),

@@ -37,10 +37,10 @@ class Engine:
 
     def __init__(self, interrupts: Interrupts | None = None) -> None:
         self._interrupts = interrupts or Interrupts()
-        self._mark = f"{LABEL}={uuid.uuid4().hex}"
+        self.label = f"{LABEL}={uuid.uuid4().hex}"
         try:
+            # It asks for the engine's version.
             self.client = docker.from_env()
-            self.client.ping()
         except DockerException as error:
             raise EmulatorError(
                 f"No Docker engine answers ({error}). Start one, or name another by DOCKER_HOST; "
@@ -62,7 +62,7 @@ class Engine:
 
     def remove_all(self) -> None:
         """Remove the containers, with their volumes, and the networks of this run."""
-        mine = {"label": self._mark}
+        mine = {"label": self.label}
         for container in self.client.containers.list(all=True, filters=mine):
             container.remove(force=True, v=True)
         for network in self.client.networks.list(filters=mine):
@@ -150,7 +150,7 @@ class Engine:
 
     @property
     def _labels(self) -> Mapping[str, str]:
-        return dict([self._mark.split("=")])
+        return dict([self.label.split("=")])
 
 
 class Container:

@@ -1,0 +1,70 @@
+"""A tiny image, and jobs with it."""
+
+import contextlib
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import docker as sdk
+import pytest
+
+from local_test.emulator import hosts
+from local_test.emulator.console import Console
+from local_test.emulator.engine import Engine
+from local_test.emulator.job import Run
+from local_test.emulator.record import Record
+from local_test.emulator.specification import TrainingJob
+from tests.docker import docker
+
+BASE = "debian:trixie-slim"
+TAG = "emulator-test:train"
+# `train` becomes the shell script that the job has in its environment, so that one image is all.
+_DOCKERFILE = f"""FROM {BASE}
+RUN printf '#!/bin/sh\\nexec sh -c "$SCRIPT"\\n' > /usr/local/bin/train \
+    && chmod 755 /usr/local/bin/train
+"""
+
+
+@pytest.fixture(scope="session")
+def image() -> Iterator[str]:
+    """Give an image whose `train` runs the shell script in the variable SCRIPT, as process 1."""
+    if docker("image", "inspect", BASE).returncode:
+        pytest.skip(f"there is no image {BASE} on this engine to build the small images from")
+    client = sdk.from_env()
+    client.images.build(fileobj=io.BytesIO(_DOCKERFILE.encode()), tag=TAG, rm=True)
+    try:
+        yield TAG
+    finally:
+        client.images.remove(TAG, force=True)
+        client.close()
+
+
+Train = Callable[..., Record]
+
+
+@pytest.fixture
+def train(image: str, tmp_path: Path) -> Train:
+    """Give a function that runs a job to its end with a script; its results are in `tmp_path`."""
+
+    def run(script: str, **fields: Any) -> Record:
+        environment = {"SCRIPT": script, **fields.pop("environment", {})}
+        job = TrainingJob(name="job", image=image, environment=environment, **fields)
+        console = Console(io.StringIO())
+        with Engine() as engine, hosts.containers(engine, job) as make_host:
+            record = Run(job, make_host, tmp_path, console).lead()
+        assert left_of(engine) == []
+        return record
+
+    return run
+
+
+def left_of(engine: Engine) -> list[str]:
+    """Return what there still is on the engine of all that was made through this `Engine`."""
+    with contextlib.closing(sdk.from_env()) as client:
+        mine = {"label": engine.label}
+        return [
+            *(container.name for container in client.containers.list(all=True, filters=mine)),
+            *(network.name for network in client.networks.list(filters=mine)),
+            *(volume.name for volume in client.volumes.list(filters=mine)),
+        ]

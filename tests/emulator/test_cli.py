@@ -1,0 +1,97 @@
+"""The command line as a person uses it: in a process of its own."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import docker as sdk
+import pytest
+
+from tests.docker import needs_docker
+from tests.jobs import ROOT
+
+_COMMAND = (sys.executable, "-m", "local_test.emulator", "train")
+
+
+def emulate(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `train` to its end."""
+    return subprocess.run(
+        [*_COMMAND, *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], "Give an IMAGE, or --command"),
+        (["image", "--command", "train"], "Give an IMAGE, or --command"),
+        (["image", "--data", "/nonexistent"], "there is no such folder"),
+        (["image", "-s", "epochs"], "-s epochs: wanted key=value"),
+        (["image", "-s", f"k={'x' * 2501}"], "SageMaker takes 256 and 2500"),
+        (["image", "--env", "K"], "--env K: wanted key=value"),
+        (["image", "--job-name", "a_job"], "'a_job' is no name for a training job"),
+        (["--command", "train", "--hosts", "2", "--isolated"], "no emulation of several hosts and"),
+        (["image"], "No Docker engine answers"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence_and_no_traceback(
+    tmp_path: Path, arguments: list[str], reason: str
+) -> None:
+    refused = emulate(*arguments, "--out", tmp_path, DOCKER_HOST="unix:///nonexistent.sock")
+    assert refused.returncode in {1, 2}
+    assert reason in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_docker
+def test_a_job_prints_its_log_beside_and_its_description_alone_on_stdout(
+    image: str, tmp_path: Path
+) -> None:
+    (tmp_path / "data/train").mkdir(parents=True)
+    (tmp_path / "data/train/a").write_text("a scan\n")
+    (tmp_path / "metrics.json").write_text('[{"Name": "loss", "Regex": "loss=(.*);"}]')
+    ran = emulate(
+        *(image, "--data", tmp_path / "data", "-s", "epochs=3", "--job-name", "job"),
+        *("--env", "SCRIPT=cat /opt/ml/input/data/train/a; echo 'loss=0.5;'; exit 4"),
+        *("--metric-definitions", tmp_path / "metrics.json", "--out", tmp_path / "out"),
+    )
+    assert ran.returncode == 1
+    described = json.loads(ran.stdout)
+    assert described == json.loads((tmp_path / "out/job/description.json").read_text())
+    assert described["FailureReason"] == "AlgorithmError: Exit Code: 4"
+    assert described["HyperParameters"] == {"epochs": "3"}
+    assert described["FinalMetricDataList"][0]["Value"] == 0.5
+    printed = ran.stderr.splitlines()
+    assert "a scan" in printed
+    assert "\x1b" not in ran.stderr
+    assert any("Training - Training image download completed" in line for line in printed)
+
+
+@needs_docker
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_at_once_and_leaves_nothing_on_the_engine(
+    image: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    script = "SCRIPT=trap '' TERM; echo running; sleep 600"
+    words = [*_COMMAND, image, "--env", script, "--hosts", "2", "--out", str(tmp_path)]
+    with contextlib.closing(sdk.from_env()) as client:
+        with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True) as running:
+            assert running.stderr
+            next(line for line in running.stderr if "running" in line)
+            hosts = client.containers.list(filters={"ancestor": image})
+            networks = {name for h in hosts for name in h.attrs["NetworkSettings"]["Networks"]}
+            assert (len(hosts), len(networks)) == (2, 1)
+            running.send_signal(number)
+            assert running.wait(timeout=60) == 128 + number
+        assert client.containers.list(all=True, filters={"ancestor": image}) == []
+        assert client.networks.list(names=list(networks)) == []
