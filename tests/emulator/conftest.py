@@ -32,7 +32,9 @@ def image() -> Iterator[str]:
     if docker("image", "inspect", BASE).returncode:
         pytest.skip(f"there is no image {BASE} on this engine to build the small images from")
     client = sdk.from_env()
-    client.images.build(fileobj=io.BytesIO(_DOCKERFILE.encode()), tag=TAG, rm=True)
+    client.images.build(
+        fileobj=io.BytesIO(_DOCKERFILE.encode()), tag=TAG, rm=True, network_mode="none"
+    )
     try:
         yield TAG
     finally:
