@@ -89,6 +89,23 @@ def check(source: Path, out: Path | None) -> None:
     _print_summary(data.check(source, out).model_dump())
 
 
+@main.command()
+@_SOURCE
+@click.argument("out_dir", type=click.Path(path_type=Path))
+@click.option("--files", default=1, type=click.IntRange(1, 99_999), help="Files for each side.")
+def records(source: Path, out_dir: Path, files: int) -> None:
+    """Write SOURCE (a zip or folder) as TFRecord files to OUT_DIR, for channels that are streamed.
+
+    Sides, such as the Train.zip, Val.zip and Test.zip of `prepare`, become folders.
+    """
+    from brain_tumor.data.archive import Archive
+    from brain_tumor.data.records import write_records
+
+    with Archive(source) as archive:
+        for folder, count in write_records(archive, out_dir, files).items():
+            click.echo(f"Written to {folder}: {count} scans. ContentType: application/x-tfrecord")
+
+
 # Arguments are taken as they are, so that `launch` can say why there should be none.
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)

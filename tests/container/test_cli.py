@@ -32,6 +32,7 @@ COMMANDS = (
     "hyperparameters",
     "metric-definitions",
     "sample-payload",
+    "records",
 )
 
 STAND_IN = scoring.without_foreign(Recorder())

@@ -1,19 +1,19 @@
 """An archive of scans: a zip, a folder, or a folder of zips, as a table of labelled files.
 
-Nothing is unpacked: members are read straight from the zip, so there is nothing to clean up and
-no member can be written outside a folder. A zip whose names try to is refused all the same.
+What lies where is `data.members`' business; here files become scans: which folder is a class, which
+is a side, which only encloses the others.
 """
 
-import os
-import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from brain_tumor.data.ahead import map_ahead
+from brain_tumor.data.members import Member, sources
 from brain_tumor.errors import DataError
 from brain_tumor.images import SUFFIXES
 
@@ -27,8 +27,9 @@ _SIDES: dict[str, Side] = {
     "testing": "test",
     "test": "test",
 }
-_MAX_FILE_BYTES = 200_000_000
-_SYMLINK = 0o120000
+# A streamed mount answers an open in tens of milliseconds, however small the file is, and many
+# at the same time.
+_READERS = 16
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,6 @@ class Scan:
     label: str
     side: Side | None
     """The side that the archive itself puts it on, if it does."""
-
-
-@dataclass(frozen=True)
-class _Member:
-    parts: tuple[str, ...]
-    is_folder: bool
-    read: Callable[[], bytes]
 
 
 class Archive:
@@ -62,10 +56,10 @@ class Archive:
         self.scans: list[Scan] = []
         self.outside_class_folders: list[str] = []
         self.empty_class_folders: list[str] = []
-        self._read: dict[str, Callable[[], bytes]] = {}
+        self._members: dict[str, Member] = {}
         self._stack = ExitStack()
         try:
-            for prefix, members in _sources(path, self._stack):
+            for prefix, members in sources(path, self._stack):
                 self._add(prefix, members)
             self._require_scans()
         except OSError as error:
@@ -83,12 +77,35 @@ class Archive:
             DataError: the file cannot be read (damaged zip, encrypted, too large).
         """
         try:
-            return self._read[scan.file]()
+            return self._members[scan.file].read()
         except DataError:
             raise
         # Each compression method fails in its own way (zlib.error, LZMAError, EOFError, ...).
         except Exception as error:
             raise DataError(f"{scan.file} cannot be read from {self.path}: {error}") from error
+
+    def stream(self) -> Iterator[tuple[Scan, bytes | DataError]]:
+        """Read every scan once, in the order in which it is stored; an error takes its place.
+
+        A zip is read from its front to its end, by one thread, since a streamed mount is slow to
+        go back. Files of their own are read by many threads at once.
+        """
+        places = {scan.file: self._members[scan.file].place for scan in self.scans}
+        zipped = sorted((place, file) for file, place in places.items() if place is not None)
+        by_file = {scan.file: scan for scan in self.scans}
+        for _, file in zipped:
+            yield by_file[file], self._attempt(by_file[file])
+        loose = [by_file[file] for file, place in places.items() if place is None]
+        with ThreadPoolExecutor(_READERS) as readers:
+            yield from zip(
+                loose, map_ahead(readers, self._attempt, loose, 2 * _READERS), strict=True
+            )
+
+    def _attempt(self, scan: Scan) -> bytes | DataError:
+        try:
+            return self.read(scan)
+        except DataError as error:
+            return error
 
     def __enter__(self) -> Self:
         return self
@@ -101,7 +118,7 @@ class Archive:
     ) -> None:
         self._stack.close()
 
-    def _add(self, prefix: str, members: list[_Member]) -> None:
+    def _add(self, prefix: str, members: list[Member]) -> None:
         enclosing, has_sides = _enclosing_depth(m.parts for m in members if not m.is_folder)
         named_side = _SIDES.get(prefix.rstrip("/").lower())
         filled: set[tuple[str, ...]] = set()
@@ -115,7 +132,7 @@ class Archive:
             filled.add(member.parts[: depth + 1])
             side = _side(member, enclosing) or named_side
             self.scans.append(Scan(file, _printable(member.parts[depth]), side))
-            self._read[file] = member.read
+            self._members[file] = member
         for member in (m for m in members if m.is_folder):
             on_side = _side(member, enclosing) is not None
             depth = enclosing + on_side
@@ -138,7 +155,7 @@ def _printable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _side(member: _Member, enclosing: int) -> Side | None:
+def _side(member: Member, enclosing: int) -> Side | None:
     return _SIDES.get(member.parts[enclosing].lower()) if len(member.parts) > enclosing else None
 
 
@@ -158,81 +175,3 @@ def _enclosing_depth(files: Iterable[tuple[str, ...]]) -> tuple[int, bool]:
             break
         depth += 1
     return depth, False
-
-
-def _sources(path: Path, stack: ExitStack) -> Iterator[tuple[str, list[_Member]]]:
-    """Yield each zip, and the loose files beside them, with what its file names begin with."""
-    if path.is_file():
-        yield "", list(_zip_members(path, stack))
-        return
-    if not path.is_dir():
-        raise DataError(
-            f"{path} does not exist. Wanted a zip or a folder of class folders. Usual cause: a "
-            "mistyped path, or a channel that was not mounted."
-        )
-    zips = sorted(entry for entry in path.iterdir() if _is_zip(entry))
-    loose = list(_folder_members(path))
-    has_loose_files = any(not member.is_folder for member in loose)
-    for file in zips:
-        alone = len(zips) == 1 and not has_loose_files
-        yield "" if alone else f"{file.stem}/", list(_zip_members(file, stack))
-    if has_loose_files or not zips:
-        yield "", loose
-
-
-def _is_zip(path: Path) -> bool:
-    return path.suffix.lower() == ".zip" and not path.name.startswith(".") and path.is_file()
-
-
-def _is_wanted(parts: tuple[str, ...], is_folder: bool) -> bool:
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return not hidden and (is_folder or PurePosixPath(parts[-1]).suffix.lower() in SUFFIXES)
-
-
-def _folder_members(path: Path) -> Iterator[_Member]:
-    """List files and folders below `path`; links to folders are followed, but not in circles."""
-    seen = {path.resolve()}
-    for folder, folders, files in os.walk(path, followlinks=True):
-        for name in sorted(folders + files):
-            entry = Path(folder, name)
-            parts = entry.relative_to(path).parts
-            if _is_wanted(parts, name in folders):
-                yield _Member(parts, name in folders, entry.read_bytes)
-        folders[:] = sorted(n for n in folders if (Path(folder, n).resolve()) not in seen)
-        seen.update(Path(folder, name).resolve() for name in folders)
-
-
-def _zip_members(path: Path, stack: ExitStack) -> Iterator[_Member]:
-    try:
-        archive = stack.enter_context(zipfile.ZipFile(path))
-    except (zipfile.BadZipFile, OSError) as error:
-        raise DataError(
-            f"{path.name} is not a readable zip: {error}. Usual cause: an interrupted download or "
-            "upload; make and upload it again."
-        ) from error
-    for info in archive.infolist():
-        _refuse_unsafe(path, info)
-        # Some Windows tools write backslashes, against the format.
-        parts = PurePosixPath(info.filename.replace("\\", "/")).parts
-        if parts and _is_wanted(parts, info.is_dir()):
-            yield _Member(parts, info.is_dir(), partial(_read_zipped, archive, info))
-
-
-def _read_zipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    if info.file_size > _MAX_FILE_BYTES:
-        raise DataError(
-            f"{info.filename} unpacks to {info.file_size} bytes; at most {_MAX_FILE_BYTES} are "
-            "read. Usual cause: no scan, or a zip made to fill the memory."
-        )
-    return archive.read(info)
-
-
-def _refuse_unsafe(path: Path, info: zipfile.ZipInfo) -> None:
-    name = info.orig_filename.replace("\\", "/")
-    unsafe = name.startswith("/") or ".." in name.split("/") or name[1:2] == ":"
-    if unsafe or info.external_attr >> 16 & 0o170000 == _SYMLINK:
-        raise DataError(
-            f"{path.name} is refused: its member {info.orig_filename!r} points outside the folder "
-            "it would be unpacked to. Usual cause: a zip made with absolute paths or links, or "
-            "made to attack; make it again with relative paths."
-        )

@@ -1,13 +1,19 @@
-"""Scans read and decoded in one pass: an archive becomes a table."""
+"""Scans read and decoded in one pass: an archive, or a stream of records, becomes a table."""
 
 import hashlib
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from brain_tumor import images
-from brain_tumor.data.archive import Archive
+from brain_tumor.data.ahead import map_ahead
+from brain_tumor.data.archive import Scan
 from brain_tumor.data.duplicates import find_duplicates
 from brain_tumor.data.neighbours import NO_PAIRS
 from brain_tumor.data.table import Cues, Damaged, ScanTable
@@ -16,64 +22,115 @@ from brain_tumor.errors import DataError, ImageError
 
 __all__ = ["Damaged", "ScanTable", "decode_scans", "read_scans", "require_every_class"]
 
+_FIRST_ROWS = 1024
+# Files that may wait for a core: few enough to fit into memory, enough that no core waits.
+_AHEAD = 8
 
-def read_scans(archive: Archive, size: int = 0) -> ScanTable:
+
+class Source(Protocol):
+    """Where scans come from: an `Archive`, or `Records`."""
+
+    path: Path
+    scans: list[Scan]
+    """By file name. Records are known only once they were read."""
+    outside_class_folders: list[str]
+    empty_class_folders: list[str]
+
+    def stream(self) -> Iterator[tuple[Scan, bytes | DataError]]:
+        """Give every scan once."""
+
+
+def read_scans(source: Source, size: int = 0) -> ScanTable:
     """Decode every scan once, and number the pictures and groups among them.
 
     Args:
-        archive: an open archive.
+        source: an open archive, or records.
         size: height and width of the pixels to keep; 0 keeps none. Memory grows by size * size
             bytes a scan.
     """
-    return find_duplicates(decode_scans(archive, size))
+    return find_duplicates(decode_scans(source, size))
 
 
-def decode_scans(archive: Archive, size: int = 0) -> ScanTable:
+def decode_scans(source: Source, size: int = 0) -> ScanTable:
     """Decode every scan once, on all cores; damaged ones are listed, not raised.
 
     Pictures and groups are not searched for: every row has its own number.
     """
-    count = len(archive.scans)
-    pixels = np.empty((count, size, size), np.uint8)
-    thumbnails = Thumbnails.empty(count)
-    damaged = [Damaged(file, "not inside a class folder") for file in archive.outside_class_folders]
-    kept: list[int] = []
-    digests: list[str] = []
-    cues: list[Cues] = []
-
-    def work(row: int) -> tuple[str, Cues] | Damaged:
-        scan = archive.scans[row]
-        try:
-            data = archive.read(scan)
-            decoded = images.decode(data)
-        except (ImageError, DataError) as error:
-            return Damaged(scan.file, str(error))
-        if size:
-            pixels[row] = images.resize(decoded, size)
-        thumbnails.whole[row], thumbnails.head[row] = draw_thumbnails(decoded)
-        digest = hashlib.sha256(repr(decoded.shape).encode() + decoded.tobytes()).hexdigest()
-        return digest, _cues(data, decoded)
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for row, result in enumerate(pool.map(work, range(count))):
+    # Where all names are known each scan has its row, in whatever order they are stored.
+    known = {scan.file: row for row, scan in enumerate(source.scans)}
+    rows = _Rows(len(known) or _FIRST_ROWS, size)
+    damaged = [Damaged(file, "not inside a class folder") for file in source.outside_class_folders]
+    cores = os.cpu_count() or 1
+    with ThreadPoolExecutor(cores) as pool:
+        decoded = map_ahead(pool, partial(_decode, size=size), source.stream(), _AHEAD * cores)
+        for number, result in enumerate(decoded):
             if isinstance(result, Damaged):
                 damaged.append(result)
             else:
-                kept.append(row)
-                digests.append(result[0])
-                cues.append(result[1])
-    whole = len(kept) == count
-    return ScanTable(
-        scans=[archive.scans[row] for row in kept],
-        digests=digests,
-        pixels=pixels if whole else pixels[kept],
-        damaged=damaged,
-        pictures=np.arange(len(kept), dtype=np.int32),
-        groups=np.arange(len(kept), dtype=np.int32),
-        thumbnails=thumbnails if whole else thumbnails.rows(kept),
-        cues=cues,
-        pairs=NO_PAIRS,
+                rows.put(known.get(result.scan.file, number), result)
+    return rows.table(sorted(damaged, key=lambda entry: entry.file))
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    scan: Scan
+    pixels: images.Pixels
+    """(size, size)."""
+    thumbnails: tuple[images.Pixels, images.Pixels]
+    digest: str
+    cues: Cues
+
+
+def _decode(item: tuple[Scan, bytes | DataError], size: int) -> _Decoded | Damaged:
+    scan, data = item
+    if isinstance(data, DataError):
+        return Damaged(scan.file, str(data))
+    try:
+        pixels = images.decode(data)
+    except ImageError as error:
+        return Damaged(scan.file, str(error))
+    return _Decoded(
+        scan,
+        images.resize(pixels, size) if size else np.empty((0, 0), np.uint8),
+        draw_thumbnails(pixels),
+        hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest(),
+        _cues(data, pixels),
     )
+
+
+class _Rows:
+    """The rows of a table as they come in; room is made where there are more than expected."""
+
+    def __init__(self, room: int, size: int) -> None:
+        self._pixels = np.empty((room, size, size), np.uint8)
+        self._thumbnails = Thumbnails.empty(room)
+        self._rest: dict[int, tuple[Scan, str, Cues]] = {}
+
+    def put(self, row: int, decoded: _Decoded) -> None:
+        arrays = self._pixels, self._thumbnails.whole, self._thumbnails.head
+        if row >= len(self._pixels):
+            for array in arrays:
+                # In place: a copy would double the memory while it is made.
+                array.resize((2 * len(array), *array.shape[1:]), refcheck=False)
+        for array, values in zip(arrays, (decoded.pixels, *decoded.thumbnails), strict=True):
+            array[row] = values
+        self._rest[row] = decoded.scan, decoded.digest, decoded.cues
+
+    def table(self, damaged: list[Damaged]) -> ScanTable:
+        kept = sorted(self._rest, key=lambda row: self._rest[row][0].file)
+        whole = kept == list(range(len(self._pixels)))
+        rest = [self._rest[row] for row in kept]
+        return ScanTable(
+            scans=[scan for scan, _, _ in rest],
+            digests=[digest for _, digest, _ in rest],
+            pixels=self._pixels if whole else self._pixels[kept],
+            damaged=damaged,
+            pictures=np.arange(len(kept), dtype=np.int32),
+            groups=np.arange(len(kept), dtype=np.int32),
+            thumbnails=self._thumbnails if whole else self._thumbnails.rows(kept),
+            cues=[cues for _, _, cues in rest],
+            pairs=NO_PAIRS,
+        )
 
 
 def _cues(data: bytes, pixels: images.Pixels) -> Cues:
@@ -93,23 +150,23 @@ def _cues(data: bytes, pixels: images.Pixels) -> Cues:
     )
 
 
-def require_every_class(archive: Archive, table: ScanTable) -> None:
-    """Make sure that no class of an archive is without a readable scan.
+def require_every_class(source: Source, table: ScanTable) -> None:
+    """Make sure that no class of a source is without a readable scan.
 
     Raises:
         DataError: an empty class folder, or a class whose scans are all damaged.
     """
     readable = set(table.labels)
     reasons = {entry.file: entry.reason for entry in table.damaged}
-    for scan in archive.scans:
+    for scan in source.scans:
         if scan.label not in readable:
             raise DataError(
-                f"{archive.path} has no readable scan of class {scan.label!r}. The first of them, "
+                f"{source.path} has no readable scan of class {scan.label!r}. The first of them, "
                 f"{scan.file}: {reasons[scan.file]}"
             )
-    if archive.empty_class_folders:
+    if source.empty_class_folders:
         raise DataError(
-            f"{archive.path} has an empty class folder: {', '.join(archive.empty_class_folders)}. "
+            f"{source.path} has an empty class folder: {', '.join(source.empty_class_folders)}. "
             "Every class folder must hold scans. Usual cause: an upload that skipped files, or a "
             f"folder that is no class; scans end in {', '.join(sorted(images.SUFFIXES))}."
         )

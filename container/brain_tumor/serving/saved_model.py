@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from brain_tumor.errors import ArtifactError
+from brain_tumor.protobuf_parts import BYTES, MANY, ONE, STRING, message_class
 
 _GRAPH, _WEIGHTS, _DEFAULT = "saved_model.pb", "variables", "serving_default"
 
@@ -57,22 +57,11 @@ def _message_class() -> Any:
     SavedModel { repeated MetaGraphDef meta_graphs = 2 },
     MetaGraphDef { map<string, SignatureDef> signature_def = 5 }; a map is a list of its entries.
     """
-    field = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(name="saved_model", package="part", syntax="proto3")
-    optional, repeated = field.LABEL_OPTIONAL, field.LABEL_REPEATED
-    fields: dict[str, list[tuple[Any, ...]]] = {
-        "Entry": [
-            ("key", 1, field.TYPE_STRING, optional),
-            ("value", 2, field.TYPE_BYTES, optional),
-        ],
-        "MetaGraph": [("signatures", 5, field.TYPE_MESSAGE, repeated, ".part.Entry")],
-        "SavedModel": [("meta_graphs", 2, field.TYPE_MESSAGE, repeated, ".part.MetaGraph")],
-    }
-    for message, parts in fields.items():
-        added = file.message_type.add(name=message)
-        for name, number, kind, label, *of in parts:
-            described = {"name": name, "number": number, "type": kind, "label": label}
-            added.field.add(**described, **dict(zip(["type_name"], of, strict=False)))
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("part.SavedModel"))
+    return message_class(
+        "SavedModel",
+        {
+            "Entry": [("key", 1, STRING, ONE), ("value", 2, BYTES, ONE)],
+            "MetaGraph": [("signatures", 5, "Entry", MANY)],
+            "SavedModel": [("meta_graphs", 2, "MetaGraph", MANY)],
+        },
+    )

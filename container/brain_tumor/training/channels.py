@@ -5,10 +5,11 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
-from brain_tumor.data.archive import Archive, Side
+from brain_tumor.data.archive import Side
 from brain_tumor.data.duplicates import conflicting, find_duplicates, near_groups
 from brain_tumor.data.report import DatasetReport, describe, log_findings
 from brain_tumor.data.scans import decode_scans, require_every_class
@@ -16,6 +17,7 @@ from brain_tumor.data.split import split_groups
 from brain_tumor.data.table import ScanTable, join
 from brain_tumor.errors import DataError
 from brain_tumor.training.hyperparameters import Hyperparameters
+from brain_tumor.training.input_data import ChannelConfig, open_channel
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +49,11 @@ class Channels:
         return hashlib.sha256("".join(sorted(self.train.digests)).encode()).hexdigest()
 
 
-def read_channels(folders: Mapping[str, Path], parameters: Hyperparameters) -> Channels:
+def read_channels(
+    folders: Mapping[str, Path],
+    parameters: Hyperparameters,
+    configs: Mapping[str, ChannelConfig] = MappingProxyType({}),
+) -> Channels:
     """Read the channels and search them together for copies.
 
     Pictures with conflicting labels are left out of all sides. Without `val` it is split off
@@ -58,12 +64,13 @@ def read_channels(folders: Mapping[str, Path], parameters: Hyperparameters) -> C
     Args:
         folders: channel name -> its folder. Channels of other names are not looked at.
         parameters: image size, seed and validation share.
+        configs: channel name -> its entry in inputdataconfig.json; one without comes as files.
 
     Raises:
         DataError: `train` is missing, a channel cannot be read, fewer than two classes, or a
             class in `val` or `test` that `train` has not.
     """
-    found = {side: _folder(folders, side) for side in _NAMES}
+    found = {side: _find(folders, configs, side) for side in _NAMES}
     if found["train"] is None:
         given = ", ".join(sorted(folders)) or "no channel at all"
         raise DataError(
@@ -71,9 +78,9 @@ def read_channels(folders: Mapping[str, Path], parameters: Hyperparameters) -> C
             "cause: the job has no InputDataConfig, or its channel has another name."
         )
     tables: dict[Side, ScanTable] = {
-        side: _read(side, folder, parameters.image_size)
-        for side, folder in found.items()
-        if folder is not None
+        side: _read(side, *channel, parameters.image_size)
+        for side, channel in found.items()
+        if channel is not None
     }
     together, tables = _searched(tables)
     train = tables["train"]
@@ -100,20 +107,25 @@ def read_channels(folders: Mapping[str, Path], parameters: Hyperparameters) -> C
     return Channels(class_names, used["train"], used["val"], used.get("test"), report)
 
 
-def _folder(folders: Mapping[str, Path], side: Side) -> Path | None:
-    folder = next((folders[name] for name in _NAMES[side] if name in folders), None)
-    if folder is not None and side != "train" and not folder.exists():
+def _find(
+    folders: Mapping[str, Path], configs: Mapping[str, ChannelConfig], side: Side
+) -> tuple[Path, ChannelConfig] | None:
+    name = next((name for name in _NAMES[side] if name in folders), None)
+    if name is None:
+        return None
+    folder, config = folders[name], configs.get(name, ChannelConfig())
+    if config.mode != "Pipe" and side != "train" and not folder.exists():
         # inputdataconfig.json names it, but it is not there: a host may have been given none.
         log.warning("Channel %s: %s does not exist; it is taken for not given", side, folder)
         return None
-    return folder
+    return folder, config
 
 
-def _read(side: Side, folder: Path, size: int) -> ScanTable:
+def _read(side: Side, folder: Path, config: ChannelConfig, size: int) -> ScanTable:
     try:
-        with Archive(folder) as archive:
-            table = decode_scans(archive, size)
-            require_every_class(archive, table)
+        with open_channel(folder, config) as source:
+            table = decode_scans(source, size)
+            require_every_class(source, table)
     except DataError as error:
         raise DataError(f"Channel {side}: {error}") from error
     for damaged in table.damaged:

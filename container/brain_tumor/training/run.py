@@ -22,6 +22,7 @@ from brain_tumor.training.channels import Channels, read_channels
 from brain_tumor.training.checkpoints import Checkpoints, identity_of
 from brain_tumor.training.hyperparameter_parsing import parse_hyperparameters
 from brain_tumor.training.hyperparameters import Hyperparameters
+from brain_tumor.training.input_data import read_input_data_config
 from brain_tumor.training.metrics import LEAK_FREE_ACCURACY, TEST_ACCURACY, Validation
 from brain_tumor.training.record import Past, Record
 from brain_tumor.training.schedule import Deadline
@@ -40,6 +41,9 @@ class Job:
 
     hyperparameters: Mapping[str, Any]
     channels: Mapping[str, Path]
+    """Channel name -> its folder."""
+    input_data: Mapping[str, Any]
+    """What inputdataconfig.json says of each channel."""
     model_dir: Path
     output_dir: Path
     checkpoint_dir: Path | None = None
@@ -66,6 +70,7 @@ def main() -> None:
         job = Job(
             hyperparameters=given.hyperparameters,
             channels={name: Path(path) for name, path in given.channel_input_dirs.items()},
+            input_data=given.input_data_config,
             model_dir=Path(given.model_dir),
             output_dir=Path(given.output_data_dir),
             checkpoint_dir=Path(environment.base_dir) / "checkpoints",
@@ -113,7 +118,8 @@ def train(job: Job, stop_asked: Callable[[], bool]) -> None:
     deadline = Deadline(60 * parameters.time_budget_minutes)
 
     # --- Data ---
-    channels = read_channels(job.channels, parameters)
+    configs = read_input_data_config(job.input_data)
+    channels = read_channels(job.channels, parameters, configs)
     write_report(channels.report, job.output_dir, "training job")
 
     # --- What former runs of this job did: SageMaker restores their checkpoints ---

@@ -325,11 +325,11 @@ def test_a_path_that_does_not_exist_is_named(tmp_path: Path) -> None:
 def test_a_folder_that_the_system_cannot_list_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(path: Path) -> list[Path]:
+    def fail(path: Path) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
     # Tests may run as root, whom no folder refuses.
-    monkeypatch.setattr(Path, "iterdir", fail)
+    monkeypatch.setattr(os, "scandir", fail)
     with pytest.raises(DataError, match=f"{tmp_path} cannot be read: .*Permission denied"):
         Archive(tmp_path)
 

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 
 from brain_tumor import images
+from brain_tumor.data.archive import Archive
+from brain_tumor.data.records import write_records
 from brain_tumor.errors import DataError
 from brain_tumor.training.channels import read_channels
 from brain_tumor.training.evaluation import overlap
 from brain_tumor.training.hyperparameters import Hyperparameters
+from brain_tumor.training.input_data import ChannelConfig
 from tests.scans import encode, png, write_folder, write_zip
 
 PARAMETERS = Hyperparameters(image_size=32, validation_share=0.25)
@@ -207,3 +210,35 @@ def test_a_class_all_of_whose_pictures_conflict_is_named(train: Path) -> None:
         (train / "b" / f"copy-{file.name}").write_bytes(file.read_bytes())
     with pytest.raises(DataError, match="Every picture of class a in channel train"):
         read_channels({"train": train}, PARAMETERS)
+
+
+def test_a_channel_is_read_as_its_entry_says_and_errors_name_it(
+    train: Path, tmp_path: Path
+) -> None:
+    with Archive(train) as archive:
+        write_records(archive, tmp_path / "records", 2)
+    records = ChannelConfig(mode="FastFile", content_type="application/x-tfrecord")
+    first = read_channels({"train": train}, PARAMETERS)
+    second = read_channels({"train": tmp_path / "records"}, PARAMETERS, {"train": records})
+    assert first.train.files == second.train.files
+    assert first.val.files == second.val.files
+    assert first.fingerprint() == second.fingerprint()
+    wrong = ChannelConfig(content_type="text/csv")
+    with pytest.raises(DataError, match="Channel val: ContentType 'text/csv'"):
+        read_channels({"train": train, "validation": train}, PARAMETERS, {"validation": wrong})
+
+
+def test_an_efs_or_fsx_folder_with_links_and_what_file_systems_put_there_is_read_like_any_other(
+    train: Path, tmp_path: Path
+) -> None:
+    mount = write_folder(
+        tmp_path / "efs",
+        {"lost+found/": b"", ".snapshot/hourly/a/0.png": png(1), ".nfs0001": b"", "aws.txt": b""},
+    )
+    for label in "ab":
+        (mount / label).symlink_to(train / label)
+    (mount / "a" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    channels = read_channels({"train": mount}, PARAMETERS)
+    assert channels.class_names == ["a", "b"]
+    assert channels.fingerprint() == read_channels({"train": train}, PARAMETERS).fingerprint()
+    assert [entry.file for entry in channels.report.damaged] == ["train/a/gone.png"]
