@@ -221,9 +221,10 @@ build() {
     run podman build --format docker "${options[@]}"
   # A dry run supposes Docker's present builder.
   elif [ -n "$dry_run" ] || docker buildx version >/dev/null 2>&1; then
-    # Attestations (provenance, sbom) would make an index of the image, and --output type=docker
-    # asks for Docker's own kind.
-    run docker buildx build --provenance=false --sbom=false --output type=docker "${options[@]}"
+    # Attestations (provenance, sbom) would make an index of the image. type=docker alone is not
+    # enough: newer versions of buildx take OCI's format for it where the engine can read that.
+    run docker buildx build --provenance=false --sbom=false \
+      --output type=docker,oci-mediatypes=false "${options[@]}"
   else
     # Without the plugin Docker has only its classic builder, and uses it only when told to.
     export DOCKER_BUILDKIT=0

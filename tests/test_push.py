@@ -6,10 +6,12 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,9 @@ CMD ["train"]
 """
 CERTIFICATES = Path("/etc/docker/certs.d") / ECR
 
+needs_docker_command = pytest.mark.skipif(
+    shutil.which("docker") is None, reason="there is no command docker"
+)
 needs_podman = pytest.mark.skipif(
     shutil.which("podman") is None or os.geteuid() != 0,
     reason="no podman, or not root: it was not tested to push",
@@ -307,3 +312,101 @@ def test_a_login_that_the_registry_refuses_is_told_before_the_build(
         assert done.returncode == 0, done.stderr
     stored = json.loads((Path(project.environment["DOCKER_CONFIG"]) / "config.json").read_text())
     assert base64.b64decode(stored["auths"][host]["auth"]) == b"me:right"
+
+
+@needs_docker
+@needs_registry
+def test_a_push_that_failed_leaves_no_uri_and_can_be_run_again(
+    project: Project, tmp_path: Path
+) -> None:
+    file = tmp_path / "uri"
+    read_only = {"storage": ["maintenance: {readonly: {enabled: true}}"]}
+    with registry(tmp_path, options=read_only) as host:
+        failed = project.push("push-test:v1", "--registry", host, "--uri-file", file)
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert "the push failed: " in failed.stderr
+    assert not file.exists()
+    with registry(tmp_path) as host:
+        done = project.push("push-test:v1", "--registry", host, "--uri-file", file)
+    assert done.returncode == 0, done.stderr
+    assert file.read_text() == done.stdout
+
+
+@needs_podman
+@needs_registry
+def test_a_full_disk_is_told_with_what_frees_it(project: Project, tmp_path: Path) -> None:
+    full = tmp_path / "graph"
+    full.mkdir()
+    (project.folder / "Dockerfile").write_bytes(DOCKERFILE.encode() + b"# " + bytes(5_000_000))
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", full])
+    if mounted.returncode != 0:
+        pytest.skip("no small disk can be mounted here")
+    try:
+        done = project.push(
+            "push-test:v1", "--registry", "127.0.0.1:1", "--engine", "podman", "--no-push"
+        )
+    finally:
+        subprocess.run(["umount", "-l", full], check=True)
+    assert done.returncode == 1
+    assert "'podman system prune' frees it" in done.stderr
+
+
+@needs_docker_command
+def test_an_engine_that_does_not_answer_is_told(project: Project) -> None:
+    project.environment["DOCKER_HOST"] = "tcp://127.0.0.1:1"
+    done = project.push("push-test:v1", "--engine", "docker", "--no-push")
+    assert done.returncode == 1
+    assert "no Docker engine answers" in done.stderr
+
+
+class _Refusal(BaseHTTPRequestHandler):
+    """Answers as AWS does that refuses with the code that stands in the path."""
+
+    def do_POST(self) -> None:
+        code = self.path.strip("/")
+        body = json.dumps({"__type": code, "message": "refused"}).encode()
+        self.send_response(400)
+        self.send_header("Content-Type", "application/x-amz-json-1.1")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Stay silent."""
+
+
+@pytest.fixture(scope="module")
+def refusing() -> Iterator[str]:
+    """Give the URL of an AWS that refuses all."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Refusal) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@needs_docker_command
+@pytest.mark.parametrize(
+    ("changed", "remedy"),
+    [
+        ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "run 'aws configure'"),
+        ({"AWS_PROFILE": "absent"}, "'aws configure list-profiles' tells which there are"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, f"there is no region {REGION}, or no way"),
+        ({"code": "ExpiredTokenException"}, "run 'aws sso login'"),
+        ({"code": "UnrecognizedClientException"}, "AWS does not know these credentials"),
+        ({"code": "AccessDeniedException"}, "docs/push.md has the policy that a push needs"),
+    ],
+)
+def test_what_the_real_aws_command_complains_of_is_known(
+    project: Project, refusing: str, changed: dict[str, str], remedy: str
+) -> None:
+    code = changed.get("code", "Other")
+    project.environment |= {
+        "AWS_ENDPOINT_URL": f"{refusing}/{code}",
+        "AWS_MAX_ATTEMPTS": "1",
+        **changed,
+    }
+    done = project.push("push-test:v1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "ECR does not tell of push-test: " in done.stderr
+    assert remedy in done.stderr
+    assert "Traceback" not in done.stderr

@@ -185,7 +185,8 @@ def test_buildx_is_asked_for_dockers_format_without_attestations_as_recorded(pus
     done = push("brain-tumor", "--platform", "linux/arm64", "--target", "serve", BUILDX="yes")
     assert done.returncode == 0
     assert push.call("docker buildx build") == (
-        "docker buildx build --provenance=false --sbom=false --output type=docker "
+        "docker buildx build --provenance=false --sbom=false "
+        "--output type=docker,oci-mediatypes=false "
         f"--platform linux/arm64 --target serve --tag brain-tumor:latest {ROOT}"
     )
 
