@@ -39,6 +39,8 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=./deploy/push_remedies.sh
 . "$here/deploy/push_remedies.sh"
+# shellcheck source=./deploy/push_ecr.sh
+. "$here/deploy/push_ecr.sh"
 
 usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p;}' "$0"; }
 fail() {
@@ -153,52 +155,6 @@ find_engine() {
   need "$engine" "see https://docs.docker.com/get-docker/ or https://podman.io/docs/installation"
 }
 
-find_region() {
-  region=${region:-${AWS_REGION:-${AWS_DEFAULT_REGION:-}}}
-  [ -n "$region$dry_run" ] || region=$(aws configure get region ${profile:+--profile "$profile"}) ||
-    fail "no region is set: give one, such as --region eu-central-1"
-  region=${region:-REGION}
-  account=(--region "$region")
-  [ -z "$profile" ] || account+=(--profile "$profile")
-}
-
-# ECR itself tells the registry's name, which ends otherwise in China and other partitions.
-find_repository() {
-  local answer there=yes fields='[repositoryUri,imageTagMutability]'
-  answer=$(ask ecr describe-repositories --repository-names "$repository" \
-    --query "repositories[0].$fields" --output text) || {
-    grep -q RepositoryNotFoundException "$scratch/log" || explain "ECR does not tell of $repository"
-    there=''
-  }
-  # A dry run supposes that there is none.
-  if [ -z "$there" ] || [ -n "$dry_run" ]; then
-    # scanOnPush: ECR looks for known weaknesses in what is pushed.
-    answer=$(ask ecr create-repository --repository-name "$repository" \
-      --image-scanning-configuration scanOnPush=true --tags "Key=brain-tumor-project,Value=$project" \
-      --image-tag-mutability "${immutable:-MUTABLE}" --query "repository.$fields" --output text) ||
-      explain "the repository $repository cannot be made"
-    expire_days=${expire_days:-30}
-  fi
-  read -r registry mutability <<<"${answer:-ACCOUNT.dkr.ecr.$region.amazonaws.com/ ${immutable:-MUTABLE}}"
-  registry=${registry%%/*}
-  set_rules
-}
-
-set_rules() {
-  local rule='{"rulePriority":1,"description":"untagged","selection":{"tagStatus":"untagged",'
-  rule+='"countType":"sinceImagePushed","countUnit":"days","countNumber":'$expire_days'},'
-  rule+='"action":{"type":"expire"}}'
-  if [ "${immutable:-$mutability}" != "$mutability" ]; then
-    ask ecr put-image-tag-mutability --repository-name "$repository" \
-      --image-tag-mutability "$immutable" >/dev/null || explain "tags cannot be made immutable"
-    mutability=$immutable
-  fi
-  # Nothing that was pushed is worse for the lack of it.
-  [ "${expire_days:-0}" = 0 ] || ask ecr put-lifecycle-policy --repository-name "$repository" \
-    --lifecycle-policy-text "{\"rules\":[$rule]}" >/dev/null ||
-    tell "untagged images will stay in $repository: $(grep . "$scratch/log" | tail -n 1)"
-}
-
 log_in() {
   local user=${REGISTRY_USER:-} password=${REGISTRY_PASSWORD:-}
   if [ -n "$region" ]; then
@@ -226,7 +182,12 @@ build() {
     run docker buildx build --provenance=false --sbom=false \
       --output type=docker,oci-mediatypes=false "${options[@]}"
   else
-    # Without the plugin Docker has only its classic builder, and uses it only when told to.
+    # The classic builder gives Docker's format only where Docker keeps images in it too.
+    case $(docker info --format '{{.DriverStatus}}' 2>/dev/null) in *io.containerd.snapshotter*)
+      fail "this Docker keeps images in OCI's format, which SageMaker refuses, and the plugin buildx,
+  which can turn that into Docker's, is missing (Debian: apt-get install docker-buildx)" ;;
+    esac
+    # Docker uses it only when told to.
     export DOCKER_BUILDKIT=0
     run docker build "${options[@]}"
   fi
@@ -238,10 +199,12 @@ identifier() {
     sed 's/^sha256://;s/^/sha256:/'
 }
 
+# Docker's containerd image store takes the manifest's digest for the id.
+is_there() { [[ -n $existing && " $existing " == *" $(identifier) "* ]]; }
+
 # ECR refuses a spent tag even for the same image, so what is there is not pushed again.
 refuse_spent_tag() {
-  [ "$mutability" != IMMUTABLE ] || [ -z "$existing" ] || [ "$existing" = "$(identifier)" ] ||
-    fail "$spent"
+  [ "$mutability" != IMMUTABLE ] || [ -z "$existing" ] || is_there || fail "$spent"
 }
 
 push() {
@@ -289,7 +252,7 @@ log_in
 existing=$(read_back --existing)
 refuse_spent_tag
 build
-if [ -n "$existing" ] && [ "$existing" = "$(identifier)" ]; then
+if is_there; then
   tell "$remote is this image already: nothing is pushed"
 else
   push

@@ -147,8 +147,8 @@ def faults(image: PushedImage, architecture: str) -> list[str]:
     if image.media_type != DOCKER_MANIFEST:
         found.append(
             f"its manifest is '{image.media_type}', but SageMaker takes only '{DOCKER_MANIFEST}'; "
-            "turn off 'Use containerd for pulling and storing images' in Docker's settings, "
-            "and push again"
+            "with Docker install its plugin buildx, or turn off 'Use containerd for pulling and "
+            "storing images' in its settings, and push again"
         )
     found += _faults_of_layers(image)
     platform = f"{image.configuration.get('os')}/{image.configuration.get('architecture')}"
@@ -237,7 +237,7 @@ def _judge(image: PushedImage, name: str, architecture: str, identifier: str) ->
     uri = f"{name.rsplit(':', 1)[0]}@{image.digest}"
     if len(uri) > MAX_URI:
         found.append(f"'{uri}' has {len(uri)} characters; SageMaker takes {MAX_URI}")
-    if identifier not in (image.identifier, image.digest):
+    if not found and identifier not in (image.identifier, image.digest):
         found.append(
             f"it is {image.identifier}, not {identifier}, which was pushed: somebody else pushed "
             "to this tag just now; push again, or to a tag of your own"
@@ -254,10 +254,10 @@ def _judge(image: PushedImage, name: str, architecture: str, identifier: str) ->
 
 
 def main() -> int:
-    """Print the id under a tag (--existing), or judge what is there and print its digest URI."""
+    """Print digest and id of what is there (--existing), or judge it and print its digest URI."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="REGISTRY/REPOSITORY:TAG; credentials come on stdin")
-    parser.add_argument("--existing", action="store_true", help="print the id, or nothing")
+    parser.add_argument("--existing", action="store_true", help="print digest and id, or nothing")
     parser.add_argument("--architecture", default="amd64", help="the one that is wanted")
     parser.add_argument("--id", help="the id of the image that was pushed")
     options = parser.parse_args()
@@ -275,7 +275,7 @@ def main() -> int:
         return 1
     if options.existing:
         # In another format it is not what would be pushed, even if it is made of the same.
-        print(image.identifier if image.media_type == DOCKER_MANIFEST else image.digest)
+        print(image.digest, image.identifier if image.media_type == DOCKER_MANIFEST else "")
         return 0
     return _judge(image, options.name, options.architecture, options.id)
 

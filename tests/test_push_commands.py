@@ -33,6 +33,7 @@ case "$1" in
   buildx) [ -n "$BUILDX" ] || exit 1 ;;
   build) echo "DOCKER_BUILDKIT=$DOCKER_BUILDKIT" >> "$CALLS" ;;
   image) echo sha256:id ;;
+  info) echo "${STORE:-[[Backing Filesystem extfs]]}" ;;
   login) echo "password $(cat)" >> "$CALLS" ;;
 esac
 if [ -n "$FAILS" ] && [ "$1" = "$FAILS" ]; then echo "$WORDS" >&2; exit 1; fi
@@ -159,14 +160,15 @@ def test_the_registrys_name_is_ecrs_own_word_so_that_china_needs_no_table(push: 
     assert push.call("docker push") == f"docker push {host}/brain-tumor:latest"
 
 
-def test_an_image_that_is_there_is_not_pushed_again(push: Push) -> None:
-    done = push("brain-tumor", EXISTING="sha256:id")
+@pytest.mark.parametrize("existing", ["sha256:digest sha256:id", "sha256:id sha256:other"])
+def test_an_image_that_is_there_is_not_pushed_again(push: Push, existing: str) -> None:
+    done = push("brain-tumor:v1", EXISTING=existing, MUTABILITY="IMMUTABLE")
     assert done.stdout == f"{REGISTRY}/brain-tumor@sha256:abc\n"
     assert not [call for call in push.calls if call.startswith(("docker push", "docker tag"))]
 
 
 def test_a_spent_immutable_tag_is_told_before_the_build(push: Push) -> None:
-    done = push("brain-tumor:v1", EXISTING="sha256:other", MUTABILITY="IMMUTABLE")
+    done = push("brain-tumor:v1", EXISTING="sha256:digest sha256:other", MUTABILITY="IMMUTABLE")
     assert done.returncode == 1
     assert "the tag v1 is there, and the tags of brain-tumor are immutable" in done.stderr
     assert "brain-tumor:v1-2" in done.stderr
@@ -196,6 +198,17 @@ def test_without_buildx_the_classic_builder_is_asked_for(push: Push) -> None:
     assert push("brain-tumor", *arguments).returncode == 0
     assert "DOCKER_BUILDKIT=0" in push.calls
     assert "--build-arg A=b c --build-arg D=e" in push.call("docker build --")
+
+
+def test_the_classic_builder_is_refused_where_docker_keeps_images_in_ocis_format(
+    push: Push,
+) -> None:
+    store = {"STORE": "[[driver-type io.containerd.snapshotter.v1]]"}
+    done = push("brain-tumor", **store)
+    assert done.returncode == 1
+    assert "apt-get install docker-buildx" in done.stderr
+    assert not [call for call in push.calls if call.startswith("docker build --")]
+    assert push("brain-tumor", BUILDX="yes", **store).returncode == 0
 
 
 def test_podman_is_asked_for_dockers_format_as_recorded(push: Push) -> None:
@@ -343,6 +356,7 @@ def test_no_push_builds_and_calls_no_aws(push: Push) -> None:
     assert [call.split()[:2] for call in push.calls] == [
         ["docker", "--version"],
         ["docker", "buildx"],  # is there such a plugin?
+        ["docker", "info"],
         ["docker", "build"],
         ["DOCKER_BUILDKIT=0"],
     ]
