@@ -20,9 +20,9 @@
 #   --profile PROFILE     profile of aws; default: AWS_PROFILE
 #   --project NAME        `python -m deploy` finds a new repository by it; default: brain-tumor
 #   --immutable           no tag of the repository can be pushed a second time
-#   --expire-days N       ECR deletes what has had no tag for N days; 0 for never. Without it a new
-#                         repository gets 30, and one that was there stays as it is. An endpoint that
-#                         runs from a digest needs its image: give each version a tag of its own
+#   --keep-untagged N     ECR keeps the newest N images that have lost their tag, and deletes those
+#                         before them; 0 for no such rule. Without it a new repository keeps 10, and
+#                         one that was there stays as it is
 #   --registry HOST[:PORT]  push to this registry, and call no aws. It logs in with REGISTRY_USER and
 #                         REGISTRY_PASSWORD where they are set
 #
@@ -51,7 +51,7 @@ fail() {
 # --- Arguments -------------------------------------------------------------------------------
 
 image='' region='' profile=${AWS_PROFILE:-} platform=linux/amd64 engine='' registry=''
-context=$here project=brain-tumor immutable='' expire_days='' uri_file='' dry_run='' push=yes
+context=$here project=brain-tumor immutable='' keep_untagged='' uri_file='' dry_run='' push=yes
 build_options=()
 while [ $# -gt 0 ]; do
   name=${1#--} value=${2:-}
@@ -65,7 +65,7 @@ while [ $# -gt 0 ]; do
       build_options+=("$1" "$value")
       shift
       ;;
-    --platform | --context | --engine | --region | --profile | --project | --expire-days | \
+    --platform | --context | --engine | --region | --profile | --project | --keep-untagged | \
       --registry | --uri-file)
       [ -n "$value" ] || fail "$1 needs a value"
       printf -v "${name//-/_}" %s "$value"
@@ -103,7 +103,7 @@ part='[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*'
   fail "an immutable tag can be pushed once: give the version a name, such as $repository:v1"
 [[ $platform =~ ^linux/(amd64|arm64)$ ]] ||
   fail "SageMaker runs linux/amd64 and, for endpoints on Graviton, linux/arm64, not '$platform'"
-[[ $expire_days =~ ^[0-9]{0,4}$ ]] || fail "--expire-days takes a number of days, not '$expire_days'"
+[[ $keep_untagged =~ ^[0-9]{0,4}$ ]] || fail "--keep-untagged takes a number, not '$keep_untagged'"
 [ -z "$region" ] || [[ $region =~ ^[a-z]+(-[a-z]+)+-[0-9]+$ ]] ||
   fail "'$region' is no region: they look like eu-central-1"
 [ -f "$context/Dockerfile" ] || fail "there is no Dockerfile in $context: see --context"

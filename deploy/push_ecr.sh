@@ -26,7 +26,7 @@ find_repository() {
       --image-scanning-configuration scanOnPush=true --tags "Key=brain-tumor-project,Value=$project" \
       --image-tag-mutability "${immutable:-MUTABLE}" --query "repository.$fields" --output text) ||
       explain "the repository $repository cannot be made"
-    expire_days=${expire_days:-30}
+    keep_untagged=${keep_untagged:-10}
   fi
   read -r registry mutability <<<"${answer:-ACCOUNT.dkr.ecr.$region.amazonaws.com/ ${immutable:-MUTABLE}}"
   registry=${registry%%/*}
@@ -34,16 +34,17 @@ find_repository() {
 }
 
 set_rules() {
+  # By their number: by their age an image would go on the day on which it loses its tag, once it
+  # is old enough, while an endpoint may still start instances from its digest.
   local rule='{"rulePriority":1,"description":"untagged","selection":{"tagStatus":"untagged",'
-  rule+='"countType":"sinceImagePushed","countUnit":"days","countNumber":'$expire_days'},'
-  rule+='"action":{"type":"expire"}}'
+  rule+='"countType":"imageCountMoreThan","countNumber":'$keep_untagged'},"action":{"type":"expire"}}'
   if [ "${immutable:-$mutability}" != "$mutability" ]; then
     ask ecr put-image-tag-mutability --repository-name "$repository" \
       --image-tag-mutability "$immutable" >/dev/null || explain "tags cannot be made immutable"
     mutability=$immutable
   fi
   # Nothing that was pushed is worse for the lack of it.
-  [ "${expire_days:-0}" = 0 ] || ask ecr put-lifecycle-policy --repository-name "$repository" \
+  [ "${keep_untagged:-0}" = 0 ] || ask ecr put-lifecycle-policy --repository-name "$repository" \
     --lifecycle-policy-text "{\"rules\":[$rule]}" >/dev/null ||
     tell "untagged images will stay in $repository: $(grep . "$scratch/log" | tail -n 1)"
 }

@@ -77,7 +77,7 @@ class PushedImage:
 
 
 def _is_loopback(registry: str) -> bool:
-    return registry.rsplit(":", 1)[0] in ("localhost", "127.0.0.1", "[::1]")
+    return registry.startswith(("localhost", "127.", "[::1]"))
 
 
 def _opener(registry: str) -> urllib.request.OpenerDirector:
@@ -127,7 +127,10 @@ def read(registry: str, repository: str, tag: str, credentials: str = "") -> Pus
         RegistryError: the registry cannot be reached, or refuses.
     """
     body, media_type = _get(registry, f"{repository}/manifests/{tag}", credentials)
-    manifest = json.loads(body)
+    try:
+        manifest = json.loads(body)
+    except ValueError as error:
+        raise RegistryError(f"{registry} answers {media_type}, no manifest") from error
     configuration = {}
     if "config" in manifest:
         blob, _ = _get(registry, f"{repository}/blobs/{manifest['config']['digest']}", credentials)
@@ -265,12 +268,9 @@ def main() -> int:
     repository, tag = rest.rsplit(":", 1)
     try:
         image = read(registry, repository, tag, sys.stdin.read().strip())
-    except NotThereError as error:
-        if options.existing:
-            return 0
-        _say(str(error))
-        return 1
     except RegistryError as error:
+        if options.existing and isinstance(error, NotThereError):
+            return 0
         _say(str(error))
         return 1
     if options.existing:

@@ -22,14 +22,13 @@ from tests.aws import (
     ACCOUNT,
     REGION,
     REGISTRY_PASSWORD,
-    aws_environment,
-    moto,
     needs_registry,
     password_file,
     registry,
 )
+from tests.deploy import loopback
 from tests.docker import docker, engine_answers, needs_docker
-from tests.jobs import ROOT
+from tests.jobs import BIN, ROOT
 
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 ECR = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
@@ -88,8 +87,11 @@ def project(tmp_path: Path) -> Iterator[Project]:
         f'[storage]\ndriver = "vfs"\nrunroot = "{tmp_path / "run"}"\n'
         f'graphroot = "{tmp_path / "graph"}"\n'
     )
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environment = {
-        **aws_environment("http://127.0.0.1:1"),
+        **inherited,
+        **loopback.environment("http://127.0.0.1:1", tmp_path),
+        "PATH": f"{BIN}:{os.environ['PATH']}",
         "DOCKER_CONFIG": str(tmp_path / "docker"),
         "CONTAINERS_STORAGE_CONF": str(storage),
     }
@@ -179,7 +181,7 @@ def test_buildx_makes_dockers_manifest_without_attestations(
     project: Project, tmp_path: Path, buildx: Path
 ) -> None:
     plugins = Path(project.environment["DOCKER_CONFIG"]) / "cli-plugins"
-    plugins.mkdir(parents=True)
+    plugins.mkdir()
     (plugins / "docker-buildx").symlink_to(buildx)
     with registry(tmp_path) as host:
         done = project.push("push-test:buildx", "--registry", host)
@@ -253,7 +255,7 @@ def ecr(project: Project, tmp_path: Path) -> Iterator[Project]:
             pytest.skip("something listens on port 443")
     login = password_file(tmp_path / "htpasswd", "AWS", REGISTRY_PASSWORD)
     with (
-        moto(tmp_path) as url,
+        loopback.moto_server() as url,
         _certificate(tmp_path) as tls,
         _named_in_hosts(),
         registry(tmp_path, 443, {"http": tls, "auth": login}),
@@ -275,13 +277,13 @@ def test_a_push_to_ecr_makes_the_repository_and_logs_in(ecr: Project) -> None:
     assert made["imageTagMutability"] == "IMMUTABLE"
     tags = client.list_tags_for_resource(resourceArn=made["repositoryArn"])["tags"]
     assert tags == [{"Key": "brain-tumor-project", "Value": "brain-tumor"}]
-    assert _expiry(client) == ("untagged", 30)
+    assert _kept(client) == 10
 
     # The same again is no error; another image under the same tag is, before it is built.
-    again = ecr.push("team/push-test:v1", "--expire-days", "7")
+    again = ecr.push("team/push-test:v1", "--keep-untagged", "3")
     assert (again.returncode, again.stdout) == (0, done.stdout), again.stderr
     assert "nothing is pushed" in again.stderr
-    assert _expiry(client) == ("untagged", 7)
+    assert _kept(client) == 3
     docker("rmi", "team/push-test:v1")
     refused = ecr.push("team/push-test:v1", "--build-arg", "changed=yes")
     assert (refused.returncode, refused.stdout) == (1, "")
@@ -289,10 +291,14 @@ def test_a_push_to_ecr_makes_the_repository_and_logs_in(ecr: Project) -> None:
     assert "+ docker build" not in refused.stderr
 
 
-def _expiry(client: Any) -> tuple[str, int]:
+def _kept(client: Any) -> int:
+    """Give the number of untagged images that the one rule of the repository keeps."""
     held = client.get_lifecycle_policy(repositoryName="team/push-test")
     (rule,) = json.loads(held["lifecyclePolicyText"])["rules"]
-    return rule["selection"]["tagStatus"], rule["selection"]["countNumber"]
+    selection = rule["selection"]
+    assert (selection["tagStatus"], rule["action"]) == ("untagged", {"type": "expire"})
+    assert selection["countType"] == "imageCountMoreThan"
+    return int(selection["countNumber"])
 
 
 @needs_docker

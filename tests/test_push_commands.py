@@ -294,7 +294,7 @@ def test_what_docker_refuses_is_told_with_its_remedy(
         ("brain-tumor --immutable", "an immutable tag can be pushed once: give the version a name"),
         ("brain-tumor --platform windows/amd64", "SageMaker runs linux/amd64 and"),
         ("brain-tumor --region frankfurt", "'frankfurt' is no region"),
-        ("brain-tumor --expire-days soon", "--expire-days takes a number of days, not 'soon'"),
+        ("brain-tumor --keep-untagged all", "--keep-untagged takes a number, not 'all'"),
         ("brain-tumor --context /dev", "there is no Dockerfile in /dev: see --context"),
         ("brain-tumor --uri-file /absent/uri", "no file can be written at /absent/uri"),
         ("brain-tumor --engine lxc", "--engine is docker or podman, not 'lxc'"),

@@ -5,13 +5,16 @@ import hashlib
 import json
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.aws import needs_registry, registry
+from tests.aws import needs_registry, password_file, registry
 from tests.jobs import ROOT
 
 pytestmark = needs_registry
@@ -89,11 +92,11 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Held]:
 
 
 def judge(
-    held: Held, *options: str, tag: str = "v1", python: str = sys.executable
+    held: Held, *options: str, tag: str = "v1", credentials: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run the script on what is there."""
-    command = [python, "-I", str(SCRIPT), f"{held.host}/it:{tag}", *options]
-    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    command = [sys.executable, "-I", str(SCRIPT), f"{held.host}/it:{tag}", *options]
+    return subprocess.run(command, input=credentials, capture_output=True, text=True)
 
 
 def test_an_image_that_sagemaker_takes_is_named_by_its_digest(held: Held) -> None:
@@ -188,3 +191,36 @@ def test_a_registry_that_does_not_answer_is_told_in_a_sentence() -> None:
 
 def test_the_reader_keeps_to_the_grammar_of_python_3_9() -> None:
     ast.parse(SCRIPT.read_text(), feature_version=(3, 9))
+
+
+class _Storage(BaseHTTPRequestHandler):
+    """Gives a file below `root`, and refuses who logs in too, as S3 does with ECR's layers."""
+
+    root: Path
+
+    def do_GET(self) -> None:
+        refused = "Authorization" in self.headers
+        self.send_response(400 if refused else 200)
+        self.end_headers()
+        self.wfile.write(b"" if refused else (self.root / self.path.lstrip("/")).read_bytes())
+
+    def log_message(self, *_: object) -> None:
+        """Stay silent."""
+
+
+def test_the_login_stays_with_the_registry_when_that_sends_to_a_storage(tmp_path: Path) -> None:
+    handler = type("Storage", (_Storage,), {"root": tmp_path / "storage"})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as storage:
+        threading.Thread(target=storage.serve_forever, daemon=True).start()
+        with registry(tmp_path) as host:
+            _, identifier = Held(host).image()
+        login = password_file(tmp_path / "htpasswd", "AWS", "token")
+        options = f"{{baseurl: http://127.0.0.1:{storage.server_port}/}}"
+        redirect = f"storage: [{{name: redirect, options: {options}}}]"
+        with registry(tmp_path, options={"auth": login, "middleware": [redirect]}) as host:
+            done = judge(Held(host), "--id", identifier, credentials="AWS:token")
+            refused = judge(Held(host), "--id", identifier, credentials="AWS:old")
+        storage.shutdown()
+    assert done.returncode == 0, done.stderr
+    assert refused.returncode == 1
+    assert "answers 401 for it/manifests/v1: the login has expired" in refused.stderr
