@@ -104,6 +104,8 @@ part='[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*'
 [[ $platform =~ ^linux/(amd64|arm64)$ ]] ||
   fail "SageMaker runs linux/amd64 and, for endpoints on Graviton, linux/arm64, not '$platform'"
 [[ $keep_untagged =~ ^[0-9]{0,4}$ ]] || fail "--keep-untagged takes a number, not '$keep_untagged'"
+[ -z "$registry" ] || [ -z "$immutable$keep_untagged" ] ||
+  fail "--immutable and --keep-untagged are rules of ECR, not of $registry"
 [ -z "$region" ] || [[ $region =~ ^[a-z]+(-[a-z]+)+-[0-9]+$ ]] ||
   fail "'$region' is no region: they look like eu-central-1"
 [ -f "$context/Dockerfile" ] || fail "there is no Dockerfile in $context: see --context"
@@ -221,6 +223,7 @@ push() {
 }
 
 read_back() {
+  # -I: no module of the caller's folder or environment takes the place of Python's own.
   set -- python3 -I "$here/deploy/pushed_image.py" "$remote" "$@"
   say "$@"
   [ -n "$dry_run" ] || printf %s "$credentials" | "$@"

@@ -295,6 +295,7 @@ def test_what_docker_refuses_is_told_with_its_remedy(
         ("brain-tumor --platform windows/amd64", "SageMaker runs linux/amd64 and"),
         ("brain-tumor --region frankfurt", "'frankfurt' is no region"),
         ("brain-tumor --keep-untagged all", "--keep-untagged takes a number, not 'all'"),
+        ("brain-tumor:v1 --immutable --registry here:5000", "are rules of ECR, not of here:5000"),
         ("brain-tumor --context /dev", "there is no Dockerfile in /dev: see --context"),
         ("brain-tumor --uri-file /absent/uri", "no file can be written at /absent/uri"),
         ("brain-tumor --engine lxc", "--engine is docker or podman, not 'lxc'"),
