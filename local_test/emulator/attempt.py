@@ -9,13 +9,12 @@ from dataclasses import dataclass
 
 from local_test.emulator.running import Running
 
-OnLine = Callable[[str, str], None]
 # By host: a line of its log, its exit code at the end, or why it can no longer be watched.
-_Events = queue.Queue[tuple[str, str | int | Exception]]
+_Event = tuple[str, str | int | Exception]
 
 
 class Cause(enum.Enum):
-    """Why hosts were ended."""
+    """Why hosts were ended, by the secondary status that follows."""
 
     SPOT = "Interrupted"
     STOPPED = "Stopped"
@@ -38,67 +37,95 @@ class Ending:
     failed: str | None
 
 
-def run(
-    hosts: Mapping[str, Running],
-    alarms: Mapping[Cause, float],
-    grace: float,
-    on_line: OnLine,
-    on_cause: Callable[[Cause], None],
-) -> Ending:
-    """Start hosts and wait for their end; when one fails, the others are stopped.
+class Attempt:
+    """Starts hosts and waits for their end; when one fails, the others are stopped.
 
     Args:
         hosts: Hosts by name, not yet started.
-        alarms: When to do what, on the monotonic clock; the first one counts.
+        alarms: What to do how many seconds after all have started; the first one counts.
         grace: Seconds from SIGTERM to SIGKILL.
-        on_line: Called with host and line for all that they print, in this thread.
-        on_cause: Called in this thread when hosts are ended before their time.
+        on_line: Called with host and line for all that they print, in the thread of `run`.
+        on_cause: Called in that thread when hosts are ended before their time.
     """
-    events: _Events = queue.Queue()
-    for host in hosts.values():
-        host.start()
-    for name, host in hosts.items():
-        threading.Thread(target=_watch, args=(name, host, events), daemon=True).start()
-    codes: dict[str, int] = {}
-    cause: Cause | None = None
-    failed: str | None = None
-    due = min(alarms, key=lambda alarm: alarms[alarm], default=None)
-    while len(codes) < len(hosts):
-        wait = None if cause or due is None else max(0.0, alarms[due] - time.monotonic())
+
+    def __init__(
+        self,
+        hosts: Mapping[str, Running],
+        alarms: Mapping[Cause, float],
+        grace: float,
+        on_line: Callable[[str, str], None],
+        on_cause: Callable[[Cause], None],
+    ) -> None:
+        self._hosts = hosts
+        self._alarms = alarms
+        self._grace = grace
+        self._on_line = on_line
+        self._on_cause = on_cause
+        self._events: queue.Queue[_Event] = queue.Queue()
+        self._ending: list[threading.Thread] = []
+        self._codes: dict[str, int] = {}
+        self._cause: Cause | None = None
+        self._failed: str | None = None
+
+    def run(self) -> Ending:
+        """Run all hosts to their end."""
+        for host in self._hosts.values():
+            host.start()
+        now = time.monotonic()
+        self._alarms = {cause: now + seconds for cause, seconds in self._alarms.items()}
+        for name, host in self._hosts.items():
+            threading.Thread(target=self._watch, args=(name, host), daemon=True).start()
+        while len(self._codes) < len(self._hosts):
+            self._handle_next()
+        for thread in self._ending:
+            thread.join()
+        return Ending(self._codes, self._cause, self._failed)
+
+    def _watch(self, name: str, host: Running) -> None:
         try:
-            name, event = events.get(timeout=wait)
+            for line in host.lines():
+                self._events.put((name, line))
+            self._events.put((name, host.wait()))
+        except Exception as error:
+            # An engine that went away: the job must not wait for ever.
+            self._events.put((name, error))
+
+    def _handle_next(self) -> None:
+        due = min(self._alarms, key=lambda cause: self._alarms[cause], default=None)
+        if self._cause or due is None:
+            wait = None
+        else:
+            wait = max(0.0, self._alarms[due] - time.monotonic())
+        try:
+            name, event = self._events.get(timeout=wait)
         except queue.Empty:
-            cause = due
+            if due:
+                self._end(due)
+            return
+        if isinstance(event, Exception):
+            raise event
+        if isinstance(event, str):
+            self._on_line(name, event)
         else:
-            if isinstance(event, Exception):
-                raise event
-            if isinstance(event, str):
-                on_line(name, event)
-                continue
-            codes[name] = event
-            if not event or cause:
-                continue
-            failed, cause = name, Cause.FAILED
-        if cause and len(codes) < len(hosts):
-            on_cause(cause)
-            _end([host for name, host in hosts.items() if name not in codes], cause, grace)
-    return Ending(codes, cause, failed)
+            self._ended(name, event)
 
+    def _ended(self, name: str, code: int) -> None:
+        self._codes[name] = code
+        if code and not self._cause:
+            self._failed = name
+            self._end(Cause.FAILED)
 
-def _watch(name: str, host: Running, events: _Events) -> None:
-    try:
-        for line in host.lines():
-            events.put((name, line))
-        events.put((name, host.wait()))
-    except Exception as error:
-        # An engine that went away: the job must not wait for ever.
-        events.put((name, error))
+    def _end(self, cause: Cause) -> None:
+        """End what still runs, each host in a thread of its own, so that all hear it at once."""
+        self._cause = cause
+        self._on_cause(cause)
+        for name in self._hosts.keys() - self._codes.keys():
+            thread = threading.Thread(target=self._end_host, args=(self._hosts[name],), daemon=True)
+            self._ending.append(thread)
+            thread.start()
 
-
-def _end(hosts: list[Running], cause: Cause, grace: float) -> None:
-    """End hosts, each in a thread of its own: all get their signal at the same time."""
-    for host in hosts:
-        if cause is Cause.SPOT:
-            threading.Thread(target=host.kill, daemon=True).start()
+    def _end_host(self, host: Running) -> None:
+        if self._cause is Cause.SPOT:
+            host.kill()
         else:
-            threading.Thread(target=host.stop, args=(grace,), daemon=True).start()
+            host.stop(self._grace)

@@ -20,6 +20,8 @@ from local_test.emulator.interrupts import Interrupts
 from local_test.emulator.running import START_FAILED
 
 LABEL = "local-test.emulator"
+# The engine's answer to a start when the fault is the image's.
+_NO_SUCH_PROGRAM = 400
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -166,10 +168,16 @@ class Container:
             self._container.put_archive("/", packed)
 
     def start(self) -> None:
-        """Start it; where the engine cannot, `wait` gives 127 and `lines` the reason."""
+        """Start it; where the image has no such program, `wait` gives 127 and `lines` the reason.
+
+        Raises:
+            EmulatorError: The engine cannot give what the container needs, such as GPUs.
+        """
         try:
             self._container.start()
         except APIError as error:
+            if error.status_code != _NO_SUCH_PROGRAM:
+                raise EmulatorError(f"The engine starts no such container: {error}") from error
             self._not_started = str(error.explanation or error)
 
     def lines(self) -> Iterator[str]:

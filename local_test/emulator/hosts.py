@@ -67,13 +67,15 @@ def command(words: Sequence[str], job: TrainingJob) -> Iterator[MakeHost]:
     if missing := [what for what, wanted in asked.items() if wanted]:
         raise EmulatorError(f"Without Docker there is no emulation of {' and '.join(missing)}.")
 
-    def make(_name: str, layout: Layout) -> Running:
-        base = Path(tempfile.mkdtemp(prefix="emulator-ml-"))
-        process = Process(words, base, environment(job))
-        process.put(layout.files)
-        for bind in layout.binds:
-            (base / bind.target).parent.mkdir(parents=True, exist_ok=True)
-            (base / bind.target).symlink_to(bind.source)
-        return process
+    with tempfile.TemporaryDirectory(prefix="emulator-ml-") as folder:
 
-    yield make
+        def make(name: str, layout: Layout) -> Running:
+            base = Path(folder) / name
+            process = Process(words, base, environment(job))
+            process.put(layout.files)
+            for bind in layout.binds:
+                (base / bind.target).parent.mkdir(parents=True, exist_ok=True)
+                (base / bind.target).symlink_to(bind.source)
+            return process
+
+        yield make

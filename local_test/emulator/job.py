@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from local_test.emulator import attempt, checkpoints
+from local_test.emulator import checkpoints
 from local_test.emulator.artifacts import ArtifactError, pack
-from local_test.emulator.attempt import Cause, Ending
+from local_test.emulator.attempt import Attempt, Cause, Ending
 from local_test.emulator.console import Console
 from local_test.emulator.describe import describe
 from local_test.emulator.hosts import MakeHost
@@ -38,6 +38,7 @@ class Run:
         self._folder = folder
         self._console = console
         self._logs: dict[str, TextIO] = {}
+        self._started: float | None = None
         self.record = Record(job, console.status)
 
     def lead(self) -> Record:
@@ -47,15 +48,14 @@ class Run:
             for host in self._job.hosts:
                 path = self._folder / "logs" / f"{host}.log"
                 self._logs[host] = stack.enter_context(path.open("w"))
-            started = None
             while self.record.status == "InProgress":
-                started = self._attempt(started)
+                self._attempt()
         text = json.dumps(describe(self.record), indent=2)
         (self._folder / "description.json").write_text(f"{text}\n")
         return self.record
 
-    def _attempt(self, started: float | None) -> float:
-        """Run all hosts once; `started` is when the first attempt did, on the monotonic clock."""
+    def _attempt(self) -> None:
+        """Run all hosts once."""
         job, record = self._job, self.record
         with ExitStack() as stack:
             record.enter("Downloading")
@@ -66,23 +66,29 @@ class Run:
                 hosts[name] = self._make_host(name, layout)
                 stack.callback(hosts[name].remove)
             record.enter("Training")
-            first = started is None
-            started = time.monotonic() if started is None else started
-            alarms = self._alarms(started, first=first)
-            ending = attempt.run(hosts, alarms, job.grace, self._line, self._caused)
+            alarms = self._alarms()
+            ending = Attempt(hosts, alarms, job.grace, self._line, self._caused).run()
             record.codes.append(dict(ending.codes))
+            if not ending.cause and alarms.keys() - {Cause.MAX_RUNTIME}:
+                self._console.note("the job ended of its own before it could be interrupted")
             self._synchronise(hosts)
             self._finish(hosts, ending)
-        return started
 
-    def _alarms(self, started: float, *, first: bool) -> dict[Cause, float]:
+    def _alarms(self) -> dict[Cause, float]:
+        """Return what has to happen, by how many seconds are left; they count from the first start.
+
+        There is one spot interruption, in the first attempt.
+        """
         job = self._job
+        now = time.monotonic()
+        first, self._started = self._started is None, self._started or now
         wanted = {
             Cause.SPOT: job.spot_kill_after if first else None,
             Cause.STOPPED: job.stop_after,
             Cause.MAX_RUNTIME: job.max_runtime,
         }
-        return {cause: started + after for cause, after in wanted.items() if after is not None}
+        gone = now - self._started
+        return {cause: after - gone for cause, after in wanted.items() if after is not None}
 
     def _line(self, host: str, line: str) -> None:
         self._logs[host].write(f"{line}\n")

@@ -190,7 +190,7 @@ def test_a_stop_is_sigterm_and_what_is_in_the_model_folder_then_is_uploaded(
 ) -> None:
     record = train(
         "trap 'echo saved > /opt/ml/model/best; exit 0' TERM; while :; do sleep 0.1; done",
-        stop_after=0.3,
+        stop_after=1,
     )
     assert [t.status for t in record.transitions][-4:] == [
         "Training",
@@ -218,7 +218,7 @@ def test_after_a_spot_interruption_the_job_starts_anew_and_finds_its_checkpoints
         "trap 'echo told > last' TERM; echo epoch-3 > last; touch ../model/half\n"
         "rm -f old; while :; do sleep 0.1; done",
         checkpoints=_folder_with(tmp_path / "checkpoints", "old"),
-        spot_kill_after=0.7,
+        spot_kill_after=1,
     )
     assert [t.status for t in record.transitions][1:7] == [
         "Downloading",

@@ -1,0 +1,35 @@
+"""Signals, sent to this very process."""
+
+import os
+import signal
+
+import pytest
+
+from local_test.emulator.interrupts import Interrupts
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_unwinds_all_blocks_and_the_former_handlers_are_back(
+    number: signal.Signals,
+) -> None:
+    before = signal.getsignal(number)
+    unwound = []
+    with pytest.raises(SystemExit) as left, Interrupts().caught():  # noqa: PT012
+        try:
+            os.kill(os.getpid(), number)
+        finally:
+            unwound.append(True)
+    assert left.value.code == 128 + number
+    assert unwound
+    assert signal.getsignal(number) == before
+
+
+def test_a_signal_waits_until_what_is_being_made_is_known() -> None:
+    interrupts = Interrupts()
+    made = []
+    with pytest.raises(SystemExit), interrupts.caught():  # noqa: PT012
+        with interrupts.held():
+            os.kill(os.getpid(), signal.SIGTERM)
+            made.append("container")
+        made.append("never")
+    assert made == ["container"]
