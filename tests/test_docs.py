@@ -24,6 +24,7 @@ def test_every_setting_stands_in_the_serving_page_with_its_default() -> None:
     page = (ROOT / "docs/serving.md").read_text()
     aliases = {
         "base_dir": "SAGEMAKER_BASE_DIR",
+        "warm_pool_cache": "SAGEMAKER_MANAGED_WARMPOOL_CACHE_DIRECTORY",
         "port": "SAGEMAKER_BIND_TO_PORT",
         "batch": "SAGEMAKER_BATCH",
         "multi_model": "SAGEMAKER_MULTI_MODEL",

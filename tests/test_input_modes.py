@@ -1,6 +1,7 @@
 """Real training jobs whose channels come in every input mode: files, a streamed mount, pipes."""
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -12,6 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from brain_tumor.data.pair_cache import remembering
+from brain_tumor.training.channels import read_channels
+from brain_tumor.training.hyperparameters import Hyperparameters
 from tests.jobs import BIN, ROOT, make_ml_dir, run_cli, run_train
 from tests.recordio import recordio
 
@@ -61,7 +67,7 @@ def _tree(folder: Path) -> dict[str, int]:
 
 
 def test_a_job_reads_pipes_and_mounts_trains_on_the_same_scans_and_writes_nothing_beside_them(
-    tmp_path: Path, prepared: Path, trained: Path
+    tmp_path: Path, prepared: Path, trained: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = run_cli("records", str(prepared), str(tmp_path / "s3"), "--files", "3")
     assert made.returncode == 0, made.stderr
@@ -93,7 +99,11 @@ def test_a_job_reads_pipes_and_mounts_trains_on_the_same_scans_and_writes_nothin
         _pipe(ml_dir, "test", lambda pipe: pipe.write(pairs)),
     ):
         before = _tree(ml_dir / "input")
-        job = run_train(ml_dir)
+        job = run_cli(
+            "train",
+            SAGEMAKER_BASE_DIR=str(ml_dir),
+            SAGEMAKER_MANAGED_WARMPOOL_CACHE_DIRECTORY=str(tmp_path / "warm"),
+        )
     assert job.returncode == 0, job.stderr
     # Of a pipe not even the time of the last change stays the same.
     written = _tree(ml_dir / "input").items() ^ before.items()
@@ -103,6 +113,12 @@ def test_a_job_reads_pipes_and_mounts_trains_on_the_same_scans_and_writes_nothin
         for folder in (ml_dir, trained)
     )
     assert given == wanted
+    # The next job on this machine finds what this one searched for, in whatever mode its data come.
+    caplog.set_level(logging.INFO)
+    folders = {side: prepared / f"{side.title()}.zip" for side in ("train", "val", "test")}
+    read_channels(folders, Hyperparameters(image_size=32), search=remembering(tmp_path / "warm"))
+    (kept,) = (tmp_path / "warm" / "brain-tumor").iterdir()
+    assert f"from {kept}" in caplog.text
 
 
 def test_a_pipe_of_what_cannot_be_streamed_ends_the_job_with_its_cause_and_frees_the_writer(

@@ -31,6 +31,11 @@ class Settings(BaseSettings):
         validation_alias="SAGEMAKER_BASE_DIR",
         description="Stands for /opt/ml outside the image.",
     )
+    warm_pool_cache: Path | None = Field(
+        default=None,
+        validation_alias="SAGEMAKER_MANAGED_WARMPOOL_CACHE_DIRECTORY",
+        description="Outlives a training job; `train` keeps its search for copies there.",
+    )
     port: int = Field(
         default=8080,
         ge=1,

@@ -14,6 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from brain_tumor.data.neighbours import Pairs, find_pairs
+from brain_tumor.data.pair_cache import FindPairs
 from brain_tumor.data.table import ScanTable
 
 SAME = 0.015
@@ -27,11 +28,16 @@ groups stay small; from 0.08 on scans of many patients chain together."""
 _Numbers = NDArray[np.int32]
 
 
-def find_duplicates(table: ScanTable) -> ScanTable:
-    """Number the pictures and near-duplicate groups of a table, and keep the evidence."""
+def find_duplicates(table: ScanTable, search: FindPairs = find_pairs) -> ScanTable:
+    """Number the pictures and near-duplicate groups of a table, and keep the evidence.
+
+    Args:
+        table: the scans.
+        search: finds the pairs that resemble each other.
+    """
     _, first, alike = np.unique(table.digests, return_index=True, return_inverse=True)
     # Of files equal to the bit one is searched for: a set of many copies costs no more.
-    found = find_pairs(table.thumbnails.rows(first), NEAR)
+    found = search(table.thumbnails.rows(first), NEAR)
     pairs = replace(
         found,
         first=first[found.first].astype(np.int32),

@@ -11,6 +11,8 @@ import numpy as np
 
 from brain_tumor.data.archive import Side
 from brain_tumor.data.duplicates import conflicting, find_duplicates, near_groups
+from brain_tumor.data.neighbours import find_pairs
+from brain_tumor.data.pair_cache import FindPairs
 from brain_tumor.data.report import DatasetReport, describe, log_findings
 from brain_tumor.data.scans import decode_scans, require_every_class
 from brain_tumor.data.split import split_groups
@@ -53,6 +55,7 @@ def read_channels(
     folders: Mapping[str, Path],
     parameters: Hyperparameters,
     configs: Mapping[str, ChannelConfig] = MappingProxyType({}),
+    search: FindPairs = find_pairs,
 ) -> Channels:
     """Read the channels and search them together for copies.
 
@@ -65,6 +68,7 @@ def read_channels(
         folders: channel name -> its folder. Channels of other names are not looked at.
         parameters: image size, seed and validation share.
         configs: channel name -> its entry in inputdataconfig.json; one without comes as files.
+        search: finds the pairs of scans that resemble each other.
 
     Raises:
         DataError: `train` is missing, a channel cannot be read, fewer than two classes, or a
@@ -82,7 +86,7 @@ def read_channels(
         for side, channel in found.items()
         if channel is not None
     }
-    together, tables = _searched(tables)
+    together, tables = _searched(tables, search)
     train = tables["train"]
     class_names = sorted(set(train.labels))
     if len(class_names) < 2:
@@ -154,10 +158,11 @@ def _require_known_classes(side: str, table: ScanTable | None, class_names: list
 
 
 def _searched(
-    tables: Mapping[Side, ScanTable],
+    tables: Mapping[Side, ScanTable], search: FindPairs
 ) -> tuple[ScanTable, dict[Side, ScanTable]]:
     """Number pictures and groups over all channels; the joined table names files with theirs."""
-    together = find_duplicates(join([_with_channel(side, table) for side, table in tables.items()]))
+    joined = join([_with_channel(side, table) for side, table in tables.items()])
+    together = find_duplicates(joined, search)
     ends = np.cumsum([len(table) for table in tables.values()])[:-1]
     pictures, groups = np.split(together.pictures, ends), np.split(together.groups, ends)
     numbered = {

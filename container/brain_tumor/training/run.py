@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brain_tumor import artifact
+from brain_tumor.data.neighbours import find_pairs
+from brain_tumor.data.pair_cache import remembering
 from brain_tumor.data.report import write_report
 from brain_tumor.errors import BrainTumorError
 from brain_tumor.logs import configure_logging
+from brain_tumor.settings import load_settings
 from brain_tumor.training.channels import Channels, read_channels
 from brain_tumor.training.checkpoints import Checkpoints, identity_of
 from brain_tumor.training.hyperparameter_parsing import parse_hyperparameters
@@ -48,6 +51,8 @@ class Job:
     output_dir: Path
     checkpoint_dir: Path | None = None
     """Where checkpoints are read and written; one that is not there: nowhere."""
+    warm_pool_cache: Path | None = None
+    """What outlives the job on a warm pool's machines, where there is such a cache."""
 
 
 def main() -> None:
@@ -74,6 +79,7 @@ def main() -> None:
             model_dir=Path(given.model_dir),
             output_dir=Path(given.output_data_dir),
             checkpoint_dir=Path(environment.base_dir) / "checkpoints",
+            warm_pool_cache=load_settings().warm_pool_cache,
         )
         train(job, _StopSignal())
     except BrainTumorError as error:
@@ -119,7 +125,8 @@ def train(job: Job, stop_asked: Callable[[], bool]) -> None:
 
     # --- Data ---
     configs = read_input_data_config(job.input_data)
-    channels = read_channels(job.channels, parameters, configs)
+    search = remembering(job.warm_pool_cache) if job.warm_pool_cache else find_pairs
+    channels = read_channels(job.channels, parameters, configs, search)
     write_report(channels.report, job.output_dir, "training job")
 
     # --- What former runs of this job did: SageMaker restores their checkpoints ---
