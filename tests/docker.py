@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -30,6 +31,9 @@ def engine_answers() -> bool:
 
 needs_docker = pytest.mark.skipif(
     not engine_answers(), reason="no Docker engine answers: the image was not built or run"
+)
+needs_docker_command = pytest.mark.skipif(
+    shutil.which("docker") is None, reason="there is no command docker"
 )
 
 
