@@ -4,10 +4,19 @@ from typing import Any
 
 import click
 
-from deploy.commands import delete, setup, status, upload
+from deploy.commands import cost, delete, iam, setup, status, train, tune, upload
 from deploy.errors import explain
 
-COMMANDS = (setup.setup, upload.upload, status.status, delete.delete)
+COMMANDS = (
+    iam.iam,
+    setup.setup,
+    upload.upload,
+    train.train,
+    tune.tune,
+    cost.cost,
+    status.status,
+    delete.delete,
+)
 
 
 class _Group(click.Group):

@@ -1,0 +1,129 @@
+"""`tune`: a tuning job of SageMaker over the ranges that the image proposes."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from deploy import image, jobs, prices, tags
+from deploy.errors import DeployError
+from deploy.job_options import ask_schema, job_options, make_job
+from deploy.options import aws_command
+from deploy.session import Aws
+
+_KINDS = {"integer": "IntegerParameterRanges", "number": "ContinuousParameterRanges"}
+
+
+@aws_command(
+    "tune --jobs 10 --parallel 2",
+    "tune --tune learning-rate --tune dropout --spot",
+    "tune --range learning-rate=1e-5:1e-3 -s epochs=10",
+)
+@job_options
+@click.option("--name", help="Name of the tuning job, at most 32 characters.")
+@click.option(
+    "--tune",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="A hyperparameter to tune within the image's range. [default: learning-rate, dropout, "
+    "weight-decay]",
+)
+@click.option(
+    "--range",
+    "ranges",
+    multiple=True,
+    metavar="NAME=LOW:HIGH",
+    callback=image.parse_settings,
+    help="A hyperparameter to tune within this range, or NAME=A,B,C to choose from.",
+)
+@click.option("--jobs", "most", default=10, show_default=True, help="Training jobs in all.")
+@click.option("--parallel", default=2, show_default=True, help="Training jobs at once.")
+def tune(
+    aws: Aws,
+    name: str | None,
+    names: tuple[str, ...],
+    ranges: dict[str, str],
+    most: int,
+    parallel: int,
+    **chosen: Any,
+) -> None:
+    """Search for better hyperparameters: many training jobs, the best by its validation accuracy.
+
+    The test channel is left out: what chooses must not be measured on it. Train again with the
+    winner, and look at the test figures once.
+    """
+    name = name or f"{aws.project[:16]}-{datetime.now(UTC):%y%m%d-%H%M%S}"
+    schema = ask_schema(aws, chosen)
+    wanted = _ranges(schema, names, ranges)
+    job = make_job(aws, chosen)
+    request = tuning_request(aws, name, job, wanted, most, parallel)
+    hours = job.minutes / 60 * most
+    told = prices.sentence(aws, job.instance_type, job.instance_count, hours)
+    aws.confirm(f"{most} jobs of at most {job.minutes} minutes. {told}\nStart {name}?")
+    aws.client("sagemaker").create_hyper_parameter_tuning_job(**request)
+    click.echo(
+        f"started {name}; to see its best job: aws sagemaker describe-hyper-parameter-tuning-job "
+        f"--hyper-parameter-tuning-job-name {name} --query BestTrainingJob"
+    )
+
+
+def tuning_request(
+    aws: Aws, name: str, job: jobs.Job, ranges: dict[str, Any], most: int, parallel: int
+) -> dict[str, Any]:
+    """Make the parameters of CreateHyperParameterTuningJob.
+
+    Without checkpoints: nothing promises each of its jobs a place of its own for them, and the
+    image refuses those of other hyperparameters.
+    """
+    definition = jobs.definition(aws, job)
+    inputs = [item for item in definition["InputDataConfig"] if item["ChannelName"] != "test"]
+    return {
+        "HyperParameterTuningJobName": name,
+        "HyperParameterTuningJobConfig": {
+            "Strategy": "Bayesian",
+            "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "val_accuracy"},
+            "ResourceLimits": {
+                "MaxNumberOfTrainingJobs": most,
+                "MaxParallelTrainingJobs": parallel,
+            },
+            "ParameterRanges": ranges,
+            "TrainingJobEarlyStoppingType": "Auto",
+        },
+        "TrainingJobDefinition": {
+            **definition,
+            "InputDataConfig": inputs,
+            "StaticHyperParameters": job.hyperparameters,
+        },
+        "Tags": tags.as_list(aws.project),
+    }
+
+
+def _ranges(
+    schema: dict[str, Any], names: tuple[str, ...], given: dict[str, str]
+) -> dict[str, list[dict[str, Any]]]:
+    """Make ParameterRanges: the image's own for `names`, those that were given beside them."""
+    known = schema["properties"]
+    if not names and not given:
+        names = ("learning-rate", "dropout", "weight-decay")
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name in dict.fromkeys([*names, *given]):
+        image.check_known(schema, name)
+        field = known[name]
+        text = given.get(name)
+        limits = _parse(name, text, field) if text else field.get("tuning")
+        if limits is None:
+            raise DeployError(f"The image proposes no range for {name}: give one by --range.")
+        kind = "CategoricalParameterRanges" if "Values" in limits else _KINDS[field["type"]]
+        found.setdefault(kind, []).append({"Name": name, **limits})
+    return found
+
+
+def _parse(name: str, text: str, field: dict[str, Any]) -> dict[str, Any]:
+    low, colon, high = text.partition(":")
+    if not colon:
+        return {"Values": text.split(",")}
+    for value in (low, high):
+        image.check_value(name, field, value)
+    scaling = field.get("tuning", {}).get("ScalingType", "Auto")
+    return {"MinValue": low, "MaxValue": high, "ScalingType": scaling}

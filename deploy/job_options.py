@@ -1,0 +1,121 @@
+"""The options by which `train` and `tune` choose machines, data and hyperparameters."""
+
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from deploy import image, local_mode
+from deploy.jobs import Job, find_channels
+from deploy.session import Aws
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+_OPTIONS = (
+    click.option("--image", help="URI in ECR. [default: what was last pushed there]"),
+    click.option(
+        "--instance-type",
+        default="ml.m5.xlarge",
+        show_default=True,
+        help="`cost` tells what it costs.",
+    ),
+    click.option("--instance-count", default=1, show_default=True, help="They train together."),
+    click.option("--volume-gb", default=30, show_default=True, help="Disk of each, GB."),
+    click.option("--minutes", default=60, show_default=True, help="Stopped after that."),
+    click.option("--spot", is_flag=True, help="Cheaper machines that AWS may take back."),
+    click.option(
+        "--wait-minutes",
+        default=120,
+        show_default=True,
+        help="Longest time that --spot may take, with waiting.",
+    ),
+    click.option(
+        "--keep-alive",
+        "keep_alive_minutes",
+        default=0,
+        show_default=True,
+        help="Minutes that the machines are kept, and paid, for a next job (warm pool).",
+    ),
+    click.option(
+        "--isolation/--no-isolation",
+        default=True,
+        show_default=True,
+        help="No network in the container; the image needs none.",
+    ),
+    click.option(
+        "--input-mode",
+        type=click.Choice(["File", "FastFile"]),
+        default="File",
+        show_default=True,
+        help="FastFile streams the data instead of copying it first.",
+    ),
+    click.option("--sharded", is_flag=True, help="Each machine gets a part of the training files."),
+    click.option(
+        "-s",
+        "hyperparameters",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=image.parse_settings,
+        help="A hyperparameter; can be given several times.",
+    ),
+    click.option(
+        "--channel",
+        "channels",
+        multiple=True,
+        metavar="NAME=S3URI",
+        callback=image.parse_settings,
+        help="A further channel, such as pretrained or model.",
+    ),
+    click.option("--ask", help="Image of this Docker that is asked. [default: --image]"),
+    click.option("--metric-definitions", type=_FILE, help="Its answer, where Docker is not here."),
+    click.option("--hyperparameters-schema", type=_FILE, help="Likewise, with --json."),
+)
+
+
+def job_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of a job."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def ask_schema(aws: Aws, chosen: dict[str, Any]) -> dict[str, Any]:
+    """Give what the image tells of its hyperparameters."""
+    schema: dict[str, Any] = _ask(
+        aws, chosen, "hyperparameters_schema", "hyperparameters", "--json"
+    )
+    return schema
+
+
+def make_job(aws: Aws, chosen: dict[str, Any], local: Path | None = None) -> Job:
+    """Make a job of what was chosen; ask the image, and check the hyperparameters by its answer.
+
+    With `local` it trains on a folder of zips, instead of what the bucket holds.
+    """
+    given = chosen["hyperparameters"]
+    if given and not _is_left_out(aws, chosen, "hyperparameters_schema"):
+        image.check_hyperparameters(ask_schema(aws, chosen), given)
+    metrics = []
+    # The local mode has no use for them.
+    if not local and not _is_left_out(aws, chosen, "metric_definitions"):
+        metrics = _ask(aws, chosen, "metric_definitions", "metric-definitions")
+    found = local_mode.channels(local) if local else find_channels(aws)
+    own = {field.name for field in fields(Job)} & chosen.keys()
+    told = {
+        "image": chosen["image"] or image.newest(aws),
+        "channels": found | chosen["channels"],
+        "metrics": metrics,
+    }
+    return Job(**{name: chosen[name] for name in own} | told)
+
+
+def _is_left_out(aws: Aws, chosen: dict[str, Any], option: str) -> bool:
+    """Whether a dry run has no image to ask: what was last pushed is not known to it."""
+    return aws.dry_run and not (chosen["ask"] or chosen["image"] or chosen[option])
+
+
+def _ask(aws: Aws, chosen: dict[str, Any], option: str, *words: str) -> Any:
+    name = chosen["ask"] or chosen["image"] or image.newest(aws)
+    return image.ask(name, list(words), chosen[option], f"--{option.replace('_', '-')}")
