@@ -36,14 +36,16 @@ def newest(aws: Aws) -> str:
     return f"{found[0]['repositoryUri']}@{last['imageDigest']}"
 
 
-def ask(image: str, words: list[str], file: Path | None, option: str) -> Any:
-    """Ask the image by `docker run`, or read what it once answered from a file.
+def read_answer(file: Path) -> Any:
+    """Read what an image once answered in JSON."""
+    return _parse(file.read_text(), str(file))
 
-    The words come after `brain-tumor`, and are answered in JSON; the option is the one that names
-    such a file.
+
+def ask(image: str, words: list[str], option: str) -> Any:
+    """Ask the image by `docker run`; the words come after `brain-tumor`.
+
+    The option is the one that takes a file with the answer, where there is no Docker.
     """
-    if file:
-        return _parse(file.read_text(), str(file))
     # Nothing is fetched: 1.5 GB, only to ask.
     command = ["docker", "run", "--rm", "--network=none", "--pull=never", image, "brain-tumor"]
     try:

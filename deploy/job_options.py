@@ -117,5 +117,7 @@ def _is_left_out(aws: Aws, chosen: dict[str, Any], option: str) -> bool:
 
 
 def _ask(aws: Aws, chosen: dict[str, Any], option: str, *words: str) -> Any:
+    if chosen[option]:
+        return image.read_answer(chosen[option])
     name = chosen["ask"] or chosen["image"] or image.newest(aws)
-    return image.ask(name, list(words), chosen[option], f"--{option.replace('_', '-')}")
+    return image.ask(name, list(words), f"--{option.replace('_', '-')}")

@@ -8,6 +8,7 @@ from click.testing import CliRunner, Result
 
 from deploy.cli import main
 from tests.deploy import loopback
+from tests.jobs import run_cli
 
 Run = Callable[..., Result]
 
@@ -25,6 +26,22 @@ def account(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     loopback.reset(moto)
     use(monkeypatch, loopback.environment(moto, tmp_path / "aws"))
     return moto
+
+
+@pytest.fixture(scope="session")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Give the options that stand for `docker run`: files with what the image tells of itself."""
+    folder = tmp_path_factory.mktemp("answers")
+    options = []
+    for option, words in (
+        ("--metric-definitions", ["metric-definitions"]),
+        ("--hyperparameters-schema", ["hyperparameters", "--json"]),
+    ):
+        told = run_cli(*words)
+        assert told.returncode == 0, told.stderr
+        (folder / words[0]).write_text(told.stdout)
+        options += [option, str(folder / words[0])]
+    return options
 
 
 def use(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:

@@ -1,0 +1,221 @@
+"""`train` against moto: the request, the log, the artefacts, what goes wrong."""
+
+import json
+import tarfile
+import time
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from deploy import watch
+from deploy.session import Aws
+from tests.deploy import loopback
+from tests.deploy.conftest import deploy, succeed, use
+from tests.docker import IMAGE, docker, needs_docker
+
+BUCKET = f"brain-tumor-{loopback.ACCOUNT}-{loopback.REGION}"
+REPOSITORY = f"{loopback.ACCOUNT}.dkr.ecr.{loopback.REGION}.amazonaws.com/brain-tumor"
+JOB = "brain-tumor-1"
+
+
+def _client(service: str) -> Any:
+    return boto3.client(service, region_name=loopback.REGION)
+
+
+@pytest.fixture
+def ready(account: str, prepared: Path) -> str:
+    """Give the URI of an image that was pushed to an account with bucket, role and scans."""
+    succeed("setup", "--yes")
+    succeed("upload", prepared)
+    ecr = _client("ecr")
+    ecr.create_repository(repositoryName="brain-tumor")
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+        "config": {"digest": "sha256:" + "0" * 64, "size": 1},
+        "layers": [],
+    }
+    pushed = ecr.put_image(
+        repositoryName="brain-tumor", imageManifest=json.dumps(manifest), imageTag="v1"
+    )
+    return f"{REPOSITORY}@{pushed['image']['imageId']['imageDigest']}"
+
+
+def _leave_artefacts(trained: Path, tmp_path: Path) -> None:
+    """Put what a real job made where SageMaker would; moto runs no job and writes nothing."""
+    for name, folder in (("model.tar.gz", "model"), ("output.tar.gz", "output/data")):
+        with tarfile.open(tmp_path / name, "w:gz") as tar:
+            for path in (trained / folder).iterdir():
+                tar.add(path, path.name)
+        key = f"jobs/{JOB}/output/{name}"
+        _client("s3").upload_file(str(tmp_path / name), BUCKET, key)
+
+
+def _log(stream: str, *lines: str) -> None:
+    logs = _client("logs")
+    if not logs.describe_log_groups(logGroupNamePrefix=watch.GROUP)["logGroups"]:
+        logs.create_log_group(logGroupName=watch.GROUP)
+    logs.create_log_stream(logGroupName=watch.GROUP, logStreamName=stream)
+    now = int(time.time() * 1000)
+    events = [{"timestamp": now + place, "message": line} for place, line in enumerate(lines)]
+    logs.put_log_events(logGroupName=watch.GROUP, logStreamName=stream, logEvents=events)
+
+
+def test_a_job_is_started_watched_and_its_artefacts_come_home(
+    ready: str, answers: list[str], trained: Path, tmp_path: Path
+) -> None:
+    _leave_artefacts(trained, tmp_path)
+    _log(f"{JOB}/algo-1-1700000000", "epoch=1; val_accuracy=0.5;")
+    printed = succeed(
+        "train", "--yes", "--name", JOB, "-s", "epochs=2", "--out", tmp_path / "jobs", *answers
+    )
+    assert "about 0.23 USD an hour" not in printed  # --yes asks nothing
+    assert "epoch=1; val_accuracy=0.5;" in printed
+    assert f"{JOB}: Completed" in printed
+    home = tmp_path / "jobs" / JOB
+    assert (home / "model/1/saved_model.pb").read_bytes() == (
+        trained / "model/1/saved_model.pb"
+    ).read_bytes()
+    assert json.loads((home / "output/evaluation.json").read_text())
+
+
+def test_the_request_is_the_images_own_metrics_the_channels_and_the_choices(
+    ready: str, answers: list[str]
+) -> None:
+    succeed(
+        *("train", "--yes", "--no-wait", "--name", JOB, *answers),
+        *("--instance-count", 2, "--spot", "--sharded", "-s", "epochs=2"),
+        *("--input-mode", "FastFile", "--channel", f"model=s3://{BUCKET}/old/"),
+    )
+    job = _client("sagemaker").describe_training_job(TrainingJobName=JOB)
+    algorithm = job["AlgorithmSpecification"]
+    assert algorithm["TrainingImage"] == ready
+    assert algorithm["TrainingInputMode"] == "FastFile"
+    assert algorithm["EnableSageMakerMetricsTimeSeries"]
+    inputs = {
+        item["ChannelName"]: item["DataSource"]["S3DataSource"] for item in job["InputDataConfig"]
+    }
+    assert inputs["train"]["S3Uri"] == f"s3://{BUCKET}/data/train/"
+    assert inputs["train"]["S3DataDistributionType"] == "ShardedByS3Key"
+    assert inputs["val"]["S3DataDistributionType"] == "FullyReplicated"
+    assert set(inputs) == {"train", "val", "test", "model"}
+    assert job["HyperParameters"] == {"epochs": "2"}
+    assert job["ResourceConfig"]["InstanceCount"] == 2
+    assert job["EnableManagedSpotTraining"]
+    assert job["StoppingCondition"] == {"MaxRuntimeInSeconds": 3600, "MaxWaitTimeInSeconds": 7200}
+    assert job["CheckpointConfig"]["S3Uri"] == f"s3://{BUCKET}/checkpoints/{JOB}"
+    assert job["EnableNetworkIsolation"]
+    assert job["RoleArn"].endswith(":role/brain-tumor-execution")
+
+
+def test_a_job_goes_on_from_the_checkpoints_of_another(ready: str, answers: list[str]) -> None:
+    succeed("train", "--yes", "--no-wait", "--name", "brain-tumor-2", "--resume", JOB, *answers)
+    job = _client("sagemaker").describe_training_job(TrainingJobName="brain-tumor-2")
+    assert job["CheckpointConfig"]["S3Uri"] == f"s3://{BUCKET}/checkpoints/{JOB}"
+
+
+def test_it_says_what_it_costs_and_a_no_starts_nothing(ready: str, answers: list[str]) -> None:
+    result = deploy("train", *answers, answer="n\n")
+    assert result.exit_code == 1
+    assert "about 0.23 USD an hour, at most 0.23 USD in 1 hours" in result.output
+    assert _client("sagemaker").list_training_jobs()["TrainingJobSummaries"] == []
+
+
+def test_the_log_of_several_machines_names_them_and_no_line_comes_twice(account: str) -> None:
+    _log(f"{JOB}/algo-1-17", "one", "two")
+    _log(f"{JOB}/algo-2-17", "three")
+    log = watch.Log(Aws(None, loopback.REGION), watch.GROUP, f"{JOB}/")
+    assert sorted(log.new_lines()) == ["algo-1  one", "algo-1  two", "algo-2  three"]
+    assert list(log.new_lines()) == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("epoch=2", "'epoch': did you mean epochs?"),
+        ("epochs=0", "epochs cannot be '0': wanted at least 1"),
+        ("epochs=two", "wanted a whole number"),
+        ("backbone=vgg", "wanted one of lite0, small"),
+        ("dropout=1", "wanted less than 1"),
+    ],
+)
+def test_a_hyperparameter_that_the_image_would_refuse_is_refused_before_it_costs(
+    account: str, answers: list[str], setting: str, told: str
+) -> None:
+    result = deploy("train", "--yes", "-s", setting, *answers)
+    assert result.exit_code == 1
+    assert told in result.output
+
+
+def test_without_an_image_or_scans_the_command_that_makes_them_is_named(
+    account: str, answers: list[str]
+) -> None:
+    assert "./build_and_push.sh brain-tumor" in deploy("train", "--yes", *answers).output
+    succeed("setup", "--yes")
+    printed = deploy("train", "--yes", "--image", f"{REPOSITORY}:v1", *answers).output
+    assert "python -m deploy upload prepared" in printed
+
+
+def test_without_docker_it_says_how_to_ask_elsewhere(
+    account: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    result = deploy("train", "--yes", "--image", f"{REPOSITORY}:v1")
+    assert result.exit_code == 1
+    assert "brain-tumor metric-definitions > answer.json" in result.output
+
+
+def test_spot_machines_cannot_be_kept(account: str) -> None:
+    result = deploy("train", "--dry-run", "--spot", "--keep-alive", 10)
+    assert result.exit_code == 1
+    assert "cannot be kept" in result.output
+
+
+def test_the_cause_of_a_failed_job_is_told_with_the_remedy(
+    account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reason = "AlgorithmError: exec /opt/venv/bin/train: exec format error, exit code: 1"
+    failed = {
+        "TrainingJobName": JOB,
+        "TrainingJobStatus": "Failed",
+        "FailureReason": reason,
+        "SecondaryStatusTransitions": [{"Status": "Failed", "StatusMessage": "Training failed"}],
+    }
+    session = Aws(None, loopback.REGION)
+    # moto's jobs never fail.
+    client = session.client("sagemaker")
+    monkeypatch.setattr(client, "describe_training_job", lambda **_: failed)
+    with pytest.raises(watch.DeployError, match=r"exec format error.*--platform linux/amd64"):
+        watch.watch(session, JOB)
+
+
+def test_a_dry_run_asks_nothing_and_starts_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with loopback.refusing_server() as (url, asked):
+        use(monkeypatch, loopback.environment(url, tmp_path))
+        printed = succeed("train", "--dry-run", "--name", JOB, "-s", "epochs=2")
+    assert asked == []
+    (request,) = loopback.parameters(printed, "sagemaker:CreateTrainingJob")
+    assert request["TrainingJobName"] == JOB
+    assert request["HyperParameters"] == {"epochs": "2"}
+
+
+def test_the_metric_definitions_are_the_images_own(account: str, answers: list[str]) -> None:
+    # moto puts others into its description.
+    printed = succeed("train", "--dry-run", *answers)
+    (request,) = loopback.parameters(printed, "sagemaker:CreateTrainingJob")
+    definitions = request["AlgorithmSpecification"]["MetricDefinitions"]
+    assert definitions == json.loads(Path(answers[1]).read_text())
+
+
+@needs_docker
+def test_the_image_itself_is_asked_for_its_metrics(account: str) -> None:
+    if docker("image", "inspect", IMAGE).returncode:
+        pytest.skip(f"{IMAGE} was not built yet")
+    printed = succeed("train", "--dry-run", "--ask", IMAGE, "-s", "epochs=2")
+    (request,) = loopback.parameters(printed, "sagemaker:CreateTrainingJob")
+    definitions = request["AlgorithmSpecification"]["MetricDefinitions"]
+    assert "val_accuracy" in [definition["Name"] for definition in definitions]

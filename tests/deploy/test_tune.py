@@ -1,0 +1,77 @@
+"""`tune` against moto: ranges of the image, or given ones; never the test channel."""
+
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from tests.deploy import loopback
+from tests.deploy.conftest import deploy, succeed
+
+IMAGE = f"{loopback.ACCOUNT}.dkr.ecr.{loopback.REGION}.amazonaws.com/brain-tumor:v1"
+NAME = "brain-tumor-t"
+
+
+@pytest.fixture
+def ready(account: str, prepared: Path, answers: list[str]) -> list[object]:
+    """Give the options of a tuning job in an account with bucket, role and scans."""
+    succeed("setup", "--yes")
+    succeed("upload", prepared)
+    return ["tune", "--yes", "--name", NAME, "--image", IMAGE, *answers]
+
+
+def _described() -> dict[str, Any]:
+    client = boto3.client("sagemaker", region_name=loopback.REGION)
+    job: dict[str, Any] = client.describe_hyper_parameter_tuning_job(
+        HyperParameterTuningJobName=NAME
+    )
+    return job
+
+
+def test_the_images_ranges_are_searched_for_the_best_validation_accuracy(
+    ready: list[object],
+) -> None:
+    succeed(*ready, "--jobs", 4, "--tune", "learning-rate", "--tune", "backbone", "-s", "epochs=9")
+    job = _described()
+    config = job["HyperParameterTuningJobConfig"]
+    objective = config["HyperParameterTuningJobObjective"]
+    assert objective == {"Type": "Maximize", "MetricName": "val_accuracy"}
+    assert config["ResourceLimits"]["MaxNumberOfTrainingJobs"] == 4
+    ranges = config["ParameterRanges"]
+    (rate,) = ranges["ContinuousParameterRanges"]
+    assert rate["Name"] == "learning-rate"
+    assert rate["ScalingType"] == "Logarithmic"
+    (backbone,) = ranges["CategoricalParameterRanges"]
+    assert backbone["Values"] == ["lite0", "small"]
+    definition = job["TrainingJobDefinition"]
+    assert definition["StaticHyperParameters"]["epochs"] == "9"
+    inputs = [item["ChannelName"] for item in definition["InputDataConfig"]]
+    assert inputs == ["train", "val"]
+    assert f"tuning job           {NAME}" in succeed("status")
+
+
+def test_a_range_can_be_given(ready: list[object]) -> None:
+    succeed(*ready, "--range", "batch-size=16:64", "--range", "backbone=lite0,small")
+    ranges = _described()["HyperParameterTuningJobConfig"]["ParameterRanges"]
+    (size,) = ranges["IntegerParameterRanges"]
+    assert (size["MinValue"], size["MaxValue"]) == ("16", "64")
+    (backbone,) = ranges["CategoricalParameterRanges"]
+    assert backbone["Values"] == ["lite0", "small"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--tune", "seed"], "proposes no range for seed"),
+        (["--tune", "sede"], "did you mean seed?"),
+        (["--range", "dropout=0:2"], "wanted less than 1"),
+        (["--range", "dropout"], "wanted name=value"),
+    ],
+)
+def test_a_range_that_cannot_be_searched_is_refused(
+    account: str, answers: list[str], options: list[str], told: str
+) -> None:
+    result = deploy("tune", "--yes", *answers, *options)
+    assert result.exit_code != 0
+    assert told in result.output
