@@ -10,6 +10,7 @@ import boto3
 import pytest
 
 from deploy import watch
+from deploy.errors import DeployError
 from deploy.session import Aws
 from tests.deploy import loopback
 from tests.deploy.conftest import deploy, succeed, use
@@ -152,10 +153,11 @@ def test_a_hyperparameter_that_the_image_would_refuse_is_refused_before_it_costs
 def test_without_an_image_or_scans_the_command_that_makes_them_is_named(
     account: str, answers: list[str]
 ) -> None:
-    assert "./build_and_push.sh brain-tumor" in deploy("train", "--yes", *answers).output
+    assert "python -m deploy setup" in deploy("train", "--yes", *answers).output
     succeed("setup", "--yes")
-    printed = deploy("train", "--yes", "--image", f"{REPOSITORY}:v1", *answers).output
-    assert "python -m deploy upload prepared" in printed
+    assert "python -m deploy upload prepared" in deploy("train", "--yes", *answers).output
+    _client("s3").put_object(Bucket=BUCKET, Key="data/train/Train.zip", Body=b"zip")
+    assert "./build_and_push.sh brain-tumor" in deploy("train", "--yes", *answers).output
 
 
 def test_without_docker_it_says_how_to_ask_elsewhere(
@@ -187,7 +189,7 @@ def test_the_cause_of_a_failed_job_is_told_with_the_remedy(
     # moto's jobs never fail.
     client = session.client("sagemaker")
     monkeypatch.setattr(client, "describe_training_job", lambda **_: failed)
-    with pytest.raises(watch.DeployError, match=r"exec format error.*--platform linux/amd64"):
+    with pytest.raises(DeployError, match=r"exec format error.*--platform linux/amd64"):
         watch.watch(session, JOB)
 
 
