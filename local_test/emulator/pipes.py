@@ -7,7 +7,6 @@ what is written here.
 import errno
 import os
 import shutil
-import struct
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,10 +14,10 @@ from types import TracebackType
 from typing import IO, Self
 
 from local_test.emulator.channels import Wrapper
+from local_test.emulator.recordio import frame
 
 # How often a FIFO that nobody has opened is looked at.
 _LOOK_SECONDS = 0.02
-_RECORD_MAGIC = 0xCED7230A
 
 
 class Feeder:
@@ -87,9 +86,4 @@ class Feeder:
             if self._wrapper == "None":
                 shutil.copyfileobj(stream, pipe)
             else:
-                pipe.write(record(stream.read()))
-
-
-def record(payload: bytes) -> bytes:
-    """Return one RecordIO record: magic number, length (29 bits), payload, padding to 4 bytes."""
-    return struct.pack("<II", _RECORD_MAGIC, len(payload)) + payload + bytes(-len(payload) % 4)
+                pipe.write(frame(stream.read()))

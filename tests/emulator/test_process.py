@@ -1,7 +1,6 @@
 """A job without Docker: a command of this machine, and our own package."""
 
 import io
-import json
 import subprocess
 import sys
 import tarfile
@@ -17,8 +16,6 @@ from local_test.emulator.errors import EmulatorError
 from local_test.emulator.job import Run
 from local_test.emulator.record import Record
 from local_test.emulator.specification import TrainingJob
-from tests.emulator.test_cli import emulate
-from tests.jobs import BIN, run_cli
 
 
 def _train(script: str, folder: Path, **fields: Any) -> Record:
@@ -105,28 +102,6 @@ def test_what_only_an_engine_can_give_is_refused() -> None:
         hosts.command(["x"], job),
     ):
         pass
-
-
-def test_our_own_package_passes_as_a_training_job(prepared: Path, tmp_path: Path) -> None:
-    definitions = tmp_path / "metrics.json"
-    definitions.write_text(run_cli("metric-definitions").stdout)
-    data = [
-        word
-        for channel in ("train", "val", "test")
-        for word in ("--data", f"{channel}={prepared / channel.title()}.zip")
-    ]
-    ran = emulate(
-        *("--command", f"{BIN / 'brain-tumor'} train", *data, "--out", tmp_path),
-        *("-s", "epochs=1", "-s", "image-size=32", "-s", "backbone=small"),
-        *("--job-name", "ours", "--metric-definitions", definitions),
-    )
-    assert ran.returncode == 0, ran.stderr
-    described = json.loads(ran.stdout)
-    assert described["TrainingJobStatus"] == "Completed"
-    metrics = {entry["MetricName"] for entry in described["FinalMetricDataList"]}
-    assert metrics == {entry["Name"] for entry in json.loads(definitions.read_text())}
-    with tarfile.open(tmp_path / "ours/output/model.tar.gz") as tar:
-        assert {"1/saved_model.pb", "model.json", "class_names.json"} <= set(tar.getnames())
 
 
 def test_the_emulator_needs_nothing_of_what_it_runs() -> None:
