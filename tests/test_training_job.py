@@ -17,6 +17,7 @@ from PIL import Image
 
 from brain_tumor.artifact import SIGNATURES, load_info
 from brain_tumor.training.metrics import LEAK_FREE_ACCURACY, METRIC_DEFINITIONS, TEST_ACCURACY
+from tests.event_files import pictures, scalars
 from tests.jobs import BIN, make_ml_dir, run_train
 from tests.scans import jpeg, write_folder, write_zip
 
@@ -79,6 +80,21 @@ def test_the_pictures_can_be_opened(trained: Path) -> None:
         with Image.open(trained / "output" / "data" / name) as picture:
             picture.load()
             assert min(picture.size) > 300
+
+
+def test_tensorboard_finds_every_epoch_and_the_confusion_matrix(trained: Path) -> None:
+    folder = trained / "output" / "tensorboard"
+    history = json.loads((trained / "output/data/training_history.json").read_text())
+    found = scalars(folder)
+    for epoch in history["epochs"]:
+        for kind in ("loss", "accuracy"):
+            for side in ("train", "val"):
+                value = found[f"{kind}/{side}"][epoch["epoch"]]
+                assert value == pytest.approx(epoch[f"{side}_{kind}"], rel=1e-6)
+    assert len(found["learning_rate"]) == len(history["epochs"])
+    step, _, picture = pictures(folder)["confusion_matrix"]
+    assert step == len(history["epochs"])
+    assert picture == (trained / "output/data/confusion_matrix.png").read_bytes()
 
 
 def test_the_reports_agree_with_each_other(trained: Path) -> None:
@@ -310,6 +326,30 @@ def test_sigterm_ends_training_early_with_a_model_and_exit_code_0(
         "Not measured: the job was asked to stop"
         in (ml_dir / "output/data/report.html").read_text()
     )
+
+
+def test_training_goes_on_from_the_tarball_of_a_former_job_also_at_another_size(
+    trained: Path, prepared: Path, tmp_path: Path
+) -> None:
+    tarball = tmp_path / "model.tar.gz"
+    # As SageMaker makes it: the content of model/, without a leading folder.
+    subprocess.run(["tar", "-czf", tarball, "-C", trained / "model", "."], check=True)
+    channels = {name: prepared / f"{name.title()}.zip" for name in ("train", "val", "test")}
+    ml_dir = make_ml_dir(
+        tmp_path / "ml",
+        {**channels, "model": tarball},
+        {"epochs": "1", "image-size": "64", "backbone": "small"},
+    )
+    job = run_train(ml_dir)
+    assert job.returncode == 0, job.stderr
+    former, info = load_info(trained / "model"), load_info(ml_dir / "model")
+    assert info.image_size == 64
+    assert info.data["former_model"]["created"] == former.created.isoformat()
+    assert f"Training goes on from the model of {former.created.isoformat()}" in job.stderr
+    card = (ml_dir / "output/data/MODEL_CARD.md").read_text()
+    assert "| Start of training | from scratch, then the model of 20" in card
+    # Nothing was written into the channel.
+    assert [file.name for file in (ml_dir / "input/data/model").iterdir()] == ["model.tar.gz"]
 
 
 def test_train_outside_of_the_image_names_the_folder_that_is_missing(tmp_path: Path) -> None:

@@ -221,6 +221,29 @@ def load_heat_maps(model_dir: Path) -> HeatMapsFn | None:
     return as_heat_maps(signature) if signature else None
 
 
+def load_weights(model_dir: Path) -> list[NDArray[np.float32]]:
+    """Read the weights of the saved network, in the order of `keras.Model.weights`.
+
+    They are the list `weights` of what was saved; its graph is not loaded.
+
+    Raises:
+        ArtifactError: TensorFlow cannot read them, or they were saved in another way.
+    """
+    import tensorflow as tf
+
+    folder = model_dir / VERSION_FOLDER / "variables"
+    try:
+        variables = tf.train.load_checkpoint(str(folder / "variables"))
+        count = sum(name.startswith("weights/") for name in variables.get_variable_to_shape_map())
+        return [
+            variables.get_tensor(f"weights/{number}/.ATTRIBUTES/VARIABLE_VALUE")
+            for number in range(count)
+        ]
+    # A damaged file raises whatever its reader trips over; the cause is in the message.
+    except Exception as error:
+        raise ArtifactError(f"The weights in {folder} cannot be read: {error}") from error
+
+
 def load_signatures(model_dir: Path) -> dict[str, Callable[..., dict[str, "tf.Tensor"]]]:
     """Load the SavedModel's signatures; one of images takes them float32 (n, size, size, 1).
 

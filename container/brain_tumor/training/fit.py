@@ -60,6 +60,7 @@ class Trainer:
         self._unused = [variable.numpy() for variable in self.optimizer.variables]
         head = network.layers[-1].trainable_variables
         self._fast_head = head if parameters.starts_pretrained and not taught else []
+        self.has_new_head = not parameters.continues
         self._smoothing = 0.0 if taught else parameters.label_smoothing
         self._loss, self._accuracy = keras.metrics.Mean(), keras.metrics.SparseCategoricalAccuracy()
         self.begin(network.get_weights())

@@ -5,6 +5,7 @@ import math
 import platform
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -16,10 +17,16 @@ import brain_tumor
 from brain_tumor.training.channels import Channels
 from brain_tumor.training.distillation import RATE_SHARE, Batch, lesson_cost, teach
 from brain_tumor.training.evaluation import label_indices
+from brain_tumor.training.events import EventLog
 from brain_tumor.training.fit import Trainer
+from brain_tumor.training.former import FormerModel
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.metrics import Epoch, Training
-from brain_tumor.training.network import build_network, set_pretrained_weights
+from brain_tumor.training.network import (
+    build_network,
+    set_former_weights,
+    set_pretrained_weights,
+)
 from brain_tumor.training.pipeline import training_batches, validation_batches
 from brain_tumor.training.record import Record
 from brain_tumor.training.sampling import Sampler
@@ -36,6 +43,8 @@ def train_network(
     pretrained: Path | None = None,
     seconds: float | None = None,
     record: Record | None = None,
+    former: FormerModel | None = None,
+    events: EventLog | None = None,
 ) -> tuple[keras.Model, Training]:
     """Train on the train channel and keep the epoch, or the soup of epochs, that is best on val.
 
@@ -46,6 +55,8 @@ def train_network(
         pretrained: folder of the channel `pretrained`.
         seconds: time for training from now on; None: no limit.
         record: what former runs of the job did, and where this one notes how far it is.
+        former: the model that training goes on from.
+        events: where each epoch is noted for TensorBoard.
 
     Returns:
         The network as it will be served (in float32), and how training went.
@@ -58,7 +69,10 @@ def train_network(
     log.info("Network %s: %d parameters", served.name, served.count_params())
     keras.mixed_precision.set_global_policy(_policy(parameters))
     network = build_network(parameters, len(names))
-    set_pretrained_weights(network, parameters, pretrained)
+    if former is None:
+        set_pretrained_weights(network, parameters, pretrained)
+    else:
+        set_former_weights(network, parameters, former.weights)
     scans = channels.train
     sampler = Sampler(scans.pictures, scans.groups, scans.labels, parameters.seed)
     train = training_batches(
@@ -76,6 +90,7 @@ def train_network(
         math.ceil(sampler.scans / parameters.batch_size),
         None if seconds is None else record.seconds_before + seconds,
         stop_asked,
+        partial(_report, events),
         record,
     )
     keras.mixed_precision.set_global_policy("float32")
@@ -97,6 +112,7 @@ def _train(
     steps: int,
     seconds: float | None,
     stop_asked: Callable[[], bool],
+    report: Callable[[Epoch], None],
     record: Record,
 ) -> Training:
     """Train the members, then teach their mean; the time is divided by what each part costs."""
@@ -111,7 +127,7 @@ def _train(
     )
     trainer = Trainer(*networks, parameters)
     soup, members = train_soup(
-        trainer, *data, schedule, parameters.most_members, stop_asked, _print_metrics, record
+        trainer, *data, schedule, parameters.most_members, stop_asked, report, record
     )
     if soup.kept is not None or not lessons or (stop_asked() and not record.is_inside_a_loop):
         return soup
@@ -123,9 +139,7 @@ def _train(
         seconds=None if seconds is None else max(0.0, seconds - record.clock()),
     )
     pupil = Trainer(*networks, parameters, taught=True)
-    return teach(
-        pupil, soup, members, *data, schedule, parameters.seed, stop_asked, _print_metrics, record
-    )
+    return teach(pupil, soup, members, *data, schedule, parameters.seed, stop_asked, report, record)
 
 
 def library_versions() -> dict[str, str]:
@@ -148,6 +162,8 @@ def _policy(parameters: Hyperparameters) -> str:
     return "mixed_float16" if gpus else "mixed_bfloat16"
 
 
-def _print_metrics(epoch: Epoch) -> None:
+def _report(events: EventLog | None, epoch: Epoch) -> None:
     # On stdout and flushed: the platform matches its metric definitions against it live.
     print(epoch.metric_line(), flush=True)
+    if events is not None:
+        events.add(epoch)

@@ -1,9 +1,11 @@
 """The network: grey pixels 0-255 in, logits out; a backbone, a mean over its map, a linear head."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from brain_tumor.errors import DataError
 from brain_tumor.training.hyperparameters import Hyperparameters
@@ -86,6 +88,30 @@ def set_pretrained_weights(
             f"Channel pretrained: {file.name} holds no weights of {parameters.backbone}: {error}. "
             "Wanted the file without top (`..._notop.h5`) that keras.applications publishes for it."
         ) from error
+
+
+def set_former_weights(
+    network: keras.Model, parameters: Hyperparameters, weights: Sequence[NDArray[np.float32]]
+) -> None:
+    """Put the weights of a former network into `network`, those of its head too.
+
+    Args:
+        network: what `build_network` made, for images of any size.
+        parameters: `backbone` is used; the first weights of `lite0` are kept, as they were then.
+        weights: in the order of `network.weights`.
+
+    Raises:
+        DataError: they are not of this network.
+    """
+    wanted = [tuple(weight.shape) for weight in network.weights]
+    if [weight.shape for weight in weights] != wanted:
+        raise DataError(
+            f"Channel model: its {len(weights)} weights are not those of {parameters.backbone}. "
+            "Usual cause: a model of another version of the image."
+        )
+    network.set_weights(weights)
+    if parameters.backbone == "lite0":
+        freeze_early_blocks(network)
 
 
 def _backbone(name: str) -> Callable[[keras.KerasTensor], keras.KerasTensor]:

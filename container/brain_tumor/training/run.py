@@ -23,6 +23,7 @@ from brain_tumor.logs import configure_logging
 from brain_tumor.settings import load_settings
 from brain_tumor.training.channels import Channels, read_channels
 from brain_tumor.training.checkpoints import Checkpoints, identity_of
+from brain_tumor.training.former import FormerModel, read_former
 from brain_tumor.training.hyperparameter_parsing import parse_hyperparameters
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.input_data import read_input_data_config
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from brain_tumor.training.quality import Findings
 
 log = logging.getLogger(__name__)
+
+_FORMER = "model"
+"""The channel of incremental training."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ def train(job: Job, stop_asked: Callable[[], bool]) -> None:
         BrainTumorError: the job cannot be done as given; nothing is left in `model_dir` then.
     """
     # --- What was asked for ---
-    parameters = parse_hyperparameters(job.hyperparameters)
+    parameters = parse_hyperparameters(job.hyperparameters, continues=_FORMER in job.channels)
     log.info("Hyperparameters: %s", parameters.model_dump_json(by_alias=True))
 
     deadline = Deadline(60 * parameters.time_budget_minutes)
@@ -128,16 +132,20 @@ def train(job: Job, stop_asked: Callable[[], bool]) -> None:
     search = remembering(job.warm_pool_cache) if job.warm_pool_cache else find_pairs
     channels = read_channels(job.channels, parameters, configs, search)
     write_report(channels.report, job.output_dir, "training job")
+    former = None
+    if parameters.continues:
+        former = read_former(job.channels[_FORMER], parameters, channels.class_names)
 
     # --- What former runs of this job did: SageMaker restores their checkpoints ---
-    checkpoints = _open_checkpoints(job, channels, parameters)
+    checkpoints = _open_checkpoints(job, channels, parameters, former)
     past = checkpoints.newest() if checkpoints else Past()
     deadline.spend(past.seconds)
 
     # --- Training ---
-    from brain_tumor.training import assess, learn, quality, report
+    from brain_tumor.training import assess, events, learn, quality, report
     from brain_tumor.training.export import Servable
 
+    event_log = events.EventLog(job.output_dir.parent / events.FOLDER)
     network, training = learn.train_network(
         channels,
         parameters,
@@ -145,6 +153,8 @@ def train(job: Job, stop_asked: Callable[[], bool]) -> None:
         job.channels.get("pretrained"),
         deadline.for_training(),
         Record(past, checkpoints.write if checkpoints else None),
+        former,
+        event_log,
     )
 
     # --- What validation teaches: the temperature, what is foreign, what is uncertain ---
@@ -159,24 +169,29 @@ def train(job: Job, stop_asked: Callable[[], bool]) -> None:
     foreign = assess.evaluate_foreign(servable, detector.threshold, channels, parameters)
     robustness = assess.stress(servable, evaluation, lambda: stop_asked() or deadline.is_near())
     thresholds = {"confident": threshold, "foreign": detector.threshold}
-    info = _model_info(channels, parameters, temperature, thresholds, training, evaluation)
+    info = _model_info(channels, parameters, temperature, thresholds, training, evaluation, former)
 
     # --- Reports, then the artifact: a failure above leaves no model behind ---
     findings = quality.find(evaluation, info, robustness, foreign)
     report.write_findings(findings, job.output_dir)
     report.write_history(training, job.output_dir)
+    confusion = job.output_dir / "confusion_matrix.png"
+    event_log.add_picture("confusion_matrix", confusion, training.epochs[-1].epoch)
     artifact.save(job.model_dir, servable, info, assess.check_images(channels, parameters.seed))
     _announce(findings)
     log.info("The model is in %s, the reports are in %s", job.model_dir, job.output_dir)
 
 
 def _open_checkpoints(
-    job: Job, channels: Channels, parameters: Hyperparameters
+    job: Job, channels: Channels, parameters: Hyperparameters, former: FormerModel | None
 ) -> Checkpoints | None:
     """Open the folder of checkpoints; SageMaker makes it where the job has a CheckpointConfig."""
     if job.checkpoint_dir is None or not job.checkpoint_dir.is_dir():
         return None
-    return Checkpoints(job.checkpoint_dir, identity_of(channels, parameters))
+    identity = identity_of(channels, parameters)
+    if former is not None:
+        identity["former model"] = former.origin()
+    return Checkpoints(job.checkpoint_dir, identity)
 
 
 def _announce(findings: "Findings") -> None:
@@ -201,11 +216,18 @@ def _model_info(
     thresholds: dict[str, float],
     training: "Training",
     evaluation: "Evaluation",
+    former: FormerModel | None,
 ) -> artifact.ModelInfo:
     from brain_tumor.training.export import second_look_size
     from brain_tumor.training.learn import library_versions
 
     leak_free = evaluation.leak_free()
+    settled = parameters.model_dump(by_alias=True)
+    data = {"fingerprint": channels.fingerprint(), "scans": channels.counts()}
+    if former is not None:
+        data["former_model"] = former.origin()
+        # Where its weights came from in the first place.
+        settled["pretrained"] = former.info.hyperparameters.get("pretrained")
     return artifact.ModelInfo(
         class_names=channels.class_names,
         image_size=parameters.image_size,
@@ -213,8 +235,8 @@ def _model_info(
         temperature=temperature,
         thresholds=thresholds,
         versions=library_versions(),
-        data={"fingerprint": channels.fingerprint(), "scans": channels.counts()},
-        hyperparameters=parameters.model_dump(by_alias=True),
+        data=data,
+        hyperparameters=settled,
         metrics={
             "evaluated_on": evaluation.channel,
             "accuracy": evaluation.accuracy,

@@ -29,7 +29,9 @@ def train_soup(
     report: Callable[[Epoch], None],
     record: Record,
 ) -> tuple[Training, list[Weights]]:
-    """Train `members` times from the trainer's weights, the head's apart, and average the results.
+    """Train `members` times from the trainer's weights and average the results.
+
+    Each member begins with a head of its own, unless the head has been trained before.
 
     With one member this is `fit` and no more. Arguments are those of `fit`; the epochs and the time
     of `schedule` are for all members together.
@@ -48,7 +50,7 @@ def train_soup(
             continue
         left = None if schedule.seconds is None else schedule.seconds - record.clock()
         timed = replace(share, seconds=_part_of(left, share, schedule))
-        trainer.begin(_with_own_head(start, member))
+        trainer.begin(_with_own_head(start, member) if trainer.has_new_head else start)
         fitted = fit(trainer, batches, val, timed, stop_asked, report, record)
         record.finish(fitted, trainer.averaged.get_weights())
         if stop_asked():
