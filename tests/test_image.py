@@ -1,6 +1,7 @@
 """The Docker image: built from the Dockerfile, run as the platform runs it."""
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from pydicom.data import get_testdata_file
 
+from brain_tumor.training.metrics import METRIC_DEFINITIONS
 from tests.docker import (
     IMAGE,
     container,
@@ -56,18 +58,28 @@ def serve_image(image: str) -> str:
 
 @pytest.fixture(scope="module")
 def trained_in_image(image: str, prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give an /opt/ml after `train` in a container without a network."""
+    """Give an /opt/ml after `train` where all is taken away that a platform may take away.
+
+    There is no network, no file can be written but in /opt/ml and /tmp, the user is nobody that the
+    image knows, has no home, and 64 MB of shared memory.
+    """
     ml_dir = make_ml_dir(
         tmp_path_factory.mktemp("image") / "ml",
         {name: prepared / f"{name.title()}.zip" for name in ("train", "val", "test")},
         {"epochs": "2", "image-size": "32", "batch-size": "8"},
     )
-    job = docker("run", "--rm", "--network", "none", "-v", f"{ml_dir}:/opt/ml", image, "train")
+    for folder in (".", "model", "output", "output/data"):
+        (ml_dir / folder).chmod(0o777)
+    job = docker(
+        *("run", "--rm", "--network", "none", "--read-only", "--tmpfs", "/tmp"),  # noqa: S108
+        *("--user", FULL_CONTRACT_UID, "-e", "HOME=/nonexistent", "--shm-size", "64m"),
+        *("-v", f"{ml_dir}:/opt/ml", image, "train"),
+    )
     assert job.returncode == 0, job.stdout + job.stderr
     return ml_dir
 
 
-def test_train_works_without_a_network_and_leaves_model_and_reports(
+def test_train_works_isolated_read_only_as_any_user_and_leaves_model_and_reports(
     trained_in_image: Path,
 ) -> None:
     for name in ("model/1/saved_model.pb", "model/model.json", "output/data/evaluation.json"):
@@ -185,6 +197,59 @@ def test_train_with_nothing_mounted_fails_and_says_what_is_missing(image: str) -
     job = docker("run", "--rm", "--network", "none", image, "train")
     assert job.returncode != 0
     assert "/opt/ml/input/config/resourceconfig.json does not exist" in job.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), ()),
+        ((), ("brain-tumor", "train")),
+        (("--entrypoint", "train"), ()),
+        (("--entrypoint", "brain-tumor"), ("train",)),
+        (("--entrypoint", "/bin/bash"), ("-c", "train")),
+    ],
+    ids=["nothing", "arguments", "entrypoint", "both", "shell"],
+)
+def test_containerentrypoint_and_containerarguments_reach_training_too(
+    options: tuple[str, ...], words: tuple[str, ...], image: str
+) -> None:
+    job = docker("run", "--rm", "--network", "none", *options, image, *words)
+    assert job.returncode != 0
+    assert "/opt/ml/input/config/resourceconfig.json does not exist" in job.stderr
+
+
+def test_arguments_after_train_are_refused_and_not_dropped(image: str) -> None:
+    job = docker("run", "--rm", "--network", "none", image, "train", "--epochs", "2")
+    assert job.returncode != 0
+    assert "train takes no arguments, but was given: --epochs 2" in job.stderr
+
+
+def test_sdk_3_runs_a_script_of_ones_own_in_place_of_train_and_its_model_is_served(
+    image: str, prepared: Path, tmp_path: Path
+) -> None:
+    drivers = shutil.copytree(ROOT / "tests" / "sm_drivers", tmp_path / "sm_drivers")
+    (drivers / "sm_train").rename(drivers / "sm_train.sh")
+    scans = {name: prepared / f"{name.title()}.zip" for name in ("train", "val", "test")}
+    ml_dir = make_ml_dir(
+        tmp_path / "ml",
+        {**scans, "code": ROOT / "docs" / "examples", "sm_drivers": drivers},
+        {"epochs": "2", "image-size": "32", "batch-size": "8", "filters": "8"},
+    )
+    script = "/opt/ml/input/data/sm_drivers/sm_train.sh"
+    job = docker(
+        *("run", "--rm", "--network", "none", "-e", "TRAINING_JOB_NAME=own"),
+        *("-v", f"{ml_dir}:/opt/ml", "--entrypoint", "/bin/bash", image),
+        *("-c", f"chmod +x {script} && {script}"),
+    )
+    assert job.returncode == 0, job.stdout + job.stderr
+    assert "Training Container Execution Completed" in job.stdout
+    for definition in METRIC_DEFINITIONS:
+        if definition["Name"] == "val_accuracy":
+            assert len(re.findall(definition["Regex"], job.stdout)) == 2
+    quality = json.loads((ml_dir / "output/data/evaluation.json").read_text())
+    assert quality["dataset"]["item_count"] > 0
+    entry = _answer(image, ml_dir)
+    assert sum(entry["probabilities"].values()) == pytest.approx(1, abs=1e-5)
 
 
 def test_serve_with_nothing_mounted_fails_and_says_what_is_missing(image: str) -> None:

@@ -58,13 +58,18 @@ def _refuse_arguments(arguments: Sequence[str]) -> None:
 
 
 def _check_folders(base_dir: Path) -> None:
-    for name in ("output", "model"):
+    # `code` is empty here, but the toolkit makes it as it is imported, and ends with a traceback
+    # where it cannot.
+    for name in ("output", "model", "code"):
         folder = base_dir / name
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DataError(f"{folder} cannot be made: {error}.") from error
-        if not os.access(folder, os.W_OK):
+            raise DataError(
+                f"{folder} cannot be made by user {os.getuid()}: {error}. Usual cause: "
+                f"{base_dir} belongs to root, and the container runs as another user."
+            ) from error
+        if name != "code" and not os.access(folder, os.W_OK):
             raise DataError(
                 f"{folder} cannot be written by user {os.getuid()}. Usual cause: the folder "
                 "belongs to root, and the container runs as another user."

@@ -1,5 +1,10 @@
 """training.hyperparameter_schema: what each hyperparameter may be, for people and programs."""
 
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +15,7 @@ from brain_tumor.training.hyperparameter_parsing import parse_hyperparameters
 from brain_tumor.training.hyperparameter_schema import flat_schema, wanted
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.metrics import METRIC_DEFINITIONS
+from tests.jobs import ROOT
 
 PROPERTIES = flat_schema(Hyperparameters)["properties"]
 TUNED = {name: field["tuning"] for name, field in PROPERTIES.items() if "tuning" in field}
@@ -51,17 +57,26 @@ def test_every_hyperparameter_has_a_plain_type_a_default_and_a_sentence() -> Non
         assert field["description"].endswith(".")
 
 
-def _parameter_ranges() -> dict[str, list[dict[str, Any]]]:
-    """Do what a user's program does with `brain-tumor hyperparameters --json`."""
-    ranges: dict[str, list[dict[str, Any]]] = {}
-    for name, field in PROPERTIES.items():
-        if "tuning" in field:
-            ranges.setdefault(KINDS[field["type"]], []).append({"Name": name, **field["tuning"]})
+def _parameter_ranges(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """Run the program that docs/training.md shows."""
+    page = (ROOT / "docs" / "training.md").read_text()
+    (program,) = (
+        block for block in re.findall(r"```python\n(.*?)```", page, re.S) if "ranges = {}" in block
+    )
+    (folder / "hyperparameters.json").write_text(json.dumps(flat_schema(Hyperparameters)))
+    done = subprocess.run(
+        [sys.executable, "-c", f"{program}print(json.dumps(ranges))"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    ranges: dict[str, list[dict[str, Any]]] = json.loads(done.stdout)
     return ranges
 
 
-def test_the_schema_is_enough_for_the_ranges_of_a_tuning_job() -> None:
-    ranges = _parameter_ranges()
+def test_the_schema_is_enough_for_the_ranges_of_a_tuning_job(tmp_path: Path) -> None:
+    ranges = _parameter_ranges(tmp_path)
     assert set(ranges) == set(KINDS.values())
     job = {
         "HyperParameterTuningJobName": "brain-tumor",

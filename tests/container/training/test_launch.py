@@ -69,9 +69,10 @@ def test_a_config_file_that_is_no_json_object_is_named(
     assert (base / "output" / "failure").read_text().startswith(f"{base / name} {cause}")
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
-    base = write_folder(tmp_path / "ml", {**CONFIG, "output": b"a file where a folder is wanted"})
-    with pytest.raises(DataError, match="output cannot be made"):
+@pytest.mark.parametrize("name", ["output", "model", "code"])
+def test_a_folder_that_cannot_be_made_is_named_with_the_user(name: str, tmp_path: Path) -> None:
+    base = write_folder(tmp_path / "ml", {**CONFIG, name: b"a file where a folder is wanted"})
+    with pytest.raises(DataError, match=f"{name} cannot be made by user {os.getuid()}"):
         launch(base)
 
 

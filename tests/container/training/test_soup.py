@@ -24,6 +24,7 @@ class _Trainer:
 
     def __init__(self, mean_accuracy: float = 0.9) -> None:
         self.network = self.averaged = self
+        self.has_new_head = True
         self.begun: list[Weights] = []
         self.weights: Weights = [
             np.zeros(2, np.float32),
@@ -134,6 +135,17 @@ def test_members_begin_with_one_backbone_and_a_head_of_their_own(
     assert len({kernel.tobytes() for kernel in kernels}) == 3
     # The same job gives the same model.
     _assert_same(kernels, [member[1] for member in begun[1]])
+
+
+def test_members_that_go_on_from_a_former_model_begin_with_its_head(
+    loops: Callable[..., _Loops],
+) -> None:
+    trainer, _fake = _Trainer(), loops([0.9, 0.9])
+    trainer.has_new_head = False
+    start = trainer.get_weights()
+    _train(trainer, members=2)
+    for begun in trainer.begun:
+        _assert_same(begun, start)
 
 
 def test_one_member_is_one_training_of_all_epochs(loops: Callable[..., _Loops]) -> None:
