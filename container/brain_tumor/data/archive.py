@@ -29,7 +29,7 @@ _SIDES: dict[str, Side] = {
 }
 # A streamed mount answers an open in tens of milliseconds, however small the file is, and many
 # at the same time.
-_READERS = 16
+_READERS = 32
 
 
 @dataclass(frozen=True)

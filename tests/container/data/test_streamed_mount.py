@@ -1,6 +1,7 @@
 """data: what is asked of a mount that streams (FastFile), where each request takes its time."""
 
 import os
+import threading
 import zipfile
 from pathlib import Path
 
@@ -60,6 +61,23 @@ def test_each_file_of_a_folder_is_read_once_and_each_folder_listed_once(mount: P
     assert requests.opened == {str(mount / name): 1 for name in members}
     for name, data in members.items():
         assert requests.bytes_of(mount / name) == len(data)
+
+
+def test_many_files_of_a_folder_are_asked_for_at_the_same_time(
+    mount: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = _members()
+    write_folder(mount, members)
+    together, read_bytes = threading.Barrier(_COUNT // 2), Path.read_bytes
+
+    def read_with_others(path: Path) -> bytes:
+        # Breaks where fewer than half of the files are read at once.
+        together.wait(timeout=30)
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_with_others)
+    with Archive(mount) as archive:
+        assert len(decode_scans(archive, 32)) == _COUNT
 
 
 @pytest.fixture
