@@ -90,12 +90,11 @@ class Archive:
         A zip is read from its front to its end, by one thread, since a streamed mount is slow to
         go back. Files of their own are read by many threads at once.
         """
-        places = {scan.file: self._members[scan.file].place for scan in self.scans}
-        zipped = sorted((place, file) for file, place in places.items() if place is not None)
-        by_file = {scan.file: scan for scan in self.scans}
-        for _, file in zipped:
-            yield by_file[file], self._attempt(by_file[file])
-        loose = [by_file[file] for file, place in places.items() if place is None]
+        places = {scan: self._members[scan.file].place for scan in self.scans}
+        zipped = sorted((place, scan.file, scan) for scan, place in places.items() if place)
+        for _, _, scan in zipped:
+            yield scan, self._attempt(scan)
+        loose = [scan for scan, place in places.items() if not place]
         with ThreadPoolExecutor(_READERS) as readers:
             yield from zip(
                 loose, map_ahead(readers, self._attempt, loose, 2 * _READERS), strict=True
@@ -131,7 +130,9 @@ class Archive:
                 continue
             filled.add(member.parts[: depth + 1])
             side = _side(member, enclosing) or named_side
-            self.scans.append(Scan(file, _printable(member.parts[depth]), side))
+            if file not in self._members:
+                self.scans.append(Scan(file, _printable(member.parts[depth]), side))
+            # Of two members of one name the later counts, as where a zip is unpacked.
             self._members[file] = member
         for member in (m for m in members if m.is_folder):
             on_side = _side(member, enclosing) is not None

@@ -98,6 +98,21 @@ def test_a_train_folder_inside_train_zip_is_no_class(tmp_path: Path) -> None:
     assert _listed(tmp_path) == _listed(path)
 
 
+def test_of_two_members_of_one_name_the_later_counts(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "scans.zip", PLAIN)
+    with (
+        zipfile.ZipFile(path, "a") as file,
+        pytest.warns(UserWarning, match="Duplicate name"),
+    ):
+        file.writestr("glioma/1.jpg", b"again")
+    with Archive(path) as archive:
+        assert [scan.file for scan in archive.scans] == list(PLAIN)
+        assert {scan.file: data for scan, data in archive.stream()} == {
+            **PLAIN,
+            "glioma/1.jpg": b"again",
+        }
+
+
 def test_patient_folders_within_a_class_are_part_of_the_file_name_only(tmp_path: Path) -> None:
     members = {"glioma/patient-1/a.jpg": b"a", "glioma/patient-2/a.jpg": b"b", "notumor/a.jpg": b""}
     with Archive(write_zip(tmp_path / "scans.zip", members)) as archive:
