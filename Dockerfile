@@ -71,8 +71,9 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 
 # The toolkit's `train` ends with exit code 0 and no word where /opt/ml is not laid out as it should
-# be; ours finds that out first, then becomes the toolkit's.
-RUN printf '#!/bin/sh\nexec brain-tumor train "$@"\n' > /usr/local/bin/train \
+# be; ours finds that out first, then becomes the toolkit's. SIGTERM waits until somebody listens: the
+# first process of a container would never hear of it.
+RUN printf '#!/bin/sh\nexec env --block-signal=TERM brain-tumor train "$@"\n' > /usr/local/bin/train \
     && chmod 755 /usr/local/bin/train
 
 # PATH: SageMaker looks up `train` and `serve` there, and its SDK bash, python and pip.

@@ -40,6 +40,7 @@ CLASS_NAMES_FILE = "class_names.json"
 MODEL_INFO_FILE = "model.json"
 CHECK_FILE = "check.npz"
 _FORMAT = 1
+_INCOMPLETE = ".incomplete-"
 SIGNATURES = (
     "serving_default",
     "serving_bytes",
@@ -113,7 +114,7 @@ def save(
     import tensorflow as tf
 
     model_dir.mkdir(parents=True, exist_ok=True)
-    aside = model_dir / f".incomplete-{os.getpid()}"
+    aside = model_dir / f"{_INCOMPLETE}{os.getpid()}"
     try:
         signatures = {
             name: getattr(servable, name) for name in SIGNATURES if hasattr(servable, name)
@@ -132,6 +133,12 @@ def save(
         for name in names:
             _replace(aside / name, model_dir / name)
     finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def remove_leftovers(model_dir: Path) -> None:
+    """Remove what a run left half-written that was killed while it saved."""
+    for aside in model_dir.glob(f"{_INCOMPLETE}*"):
         shutil.rmtree(aside, ignore_errors=True)
 
 

@@ -27,6 +27,10 @@ class CheckpointError(BrainTumorError):
     """A checkpoint is of another job, and must not be gone on from."""
 
 
+class DiskFullError(BrainTumorError):
+    """A folder that a job writes to takes no more."""
+
+
 class SettingsError(BrainTumorError):
     """An environment variable holds a value that cannot be used."""
 

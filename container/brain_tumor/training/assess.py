@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 
 _BATCH = 64
 _SCANS_TO_CALIBRATE = 256
+_SCANS_IN_A_HURRY = 100
+"""That the detector is fitted and measured on when a job was asked to stop."""
 _VARIED_COPIES = 3
 FEWEST_OF_A_MEAN = 20
 """Scans of different groups whose mean shows none of them."""
@@ -57,17 +59,20 @@ def calibrate(network: keras.Model, channels: Channels) -> float:
     return temperature
 
 
-def fit_detector(network: keras.Model, channels: Channels, parameters: Hyperparameters) -> Detector:
+def fit_detector(
+    network: keras.Model, channels: Channels, parameters: Hyperparameters, in_a_hurry: bool = False
+) -> Detector:
     """Fit the detector of foreign pictures on the train channel, its threshold on val."""
     train, val = _one_of_each_group(channels.train), _one_of_each_group(channels.val)
+    if in_a_hurry:
+        train, val = (_some(scans, _SCANS_IN_A_HURRY, parameters.seed) for scans in (train, val))
     return foreign.fit_detector(network, train, val, parameters.seed)
 
 
 def eight_bit_copy(network: keras.Model, channels: Channels, seed: int) -> keras.Model | None:
     """Copy the network, and what the detector reads of it, in 8 bits; see `quantised`."""
-    scans = _one_of_each_group(channels.train)
-    chosen = np.random.default_rng(seed).permutation(len(scans))[:_SCANS_TO_CALIBRATE]
-    return quantised(watch(network), scans[np.sort(chosen)])
+    scans = _some(_one_of_each_group(channels.train), _SCANS_TO_CALIBRATE, seed)
+    return quantised(watch(network), scans)
 
 
 def choose_threshold(servable: Servable, channels: Channels) -> float:
@@ -106,13 +111,19 @@ def stress(
 
 
 def evaluate_foreign(
-    servable: Servable, threshold: float, channels: Channels, parameters: Hyperparameters
+    servable: Servable,
+    threshold: float,
+    channels: Channels,
+    parameters: Hyperparameters,
+    in_a_hurry: bool = False,
 ) -> ForeignFigures:
     """Measure the detector on the test channel's scans, or on val's where there is none."""
-    table = channels.val if channels.test is None else channels.test
+    scans = (channels.val if channels.test is None else channels.test).pixels
     scores = scoring.as_scores(servable.serving_scores)
     seed = parameters.seed + _SEEDS_OF_FITTING
-    figures = foreign_figures(scores, threshold, table.pixels, seed)
+    if in_a_hurry:
+        scans = _some(scans, _SCANS_IN_A_HURRY, seed)
+    figures = foreign_figures(scores, threshold, scans, seed)
     log.info(
         "Foreign pictures: AUROC %.4f; %.1f %% of %d scans are refused",
         figures.auroc,
@@ -164,3 +175,8 @@ def check_images(channels: Channels, seed: int) -> NDArray[np.uint8] | None:
 def _one_of_each_group(table: ScanTable) -> NDArray[np.uint8]:
     _, rows = np.unique(table.groups, return_index=True)
     return table.pixels[rows]
+
+
+def _some(scans: NDArray[np.uint8], most: int, seed: int) -> NDArray[np.uint8]:
+    chosen = np.random.default_rng(seed).permutation(len(scans))[:most]
+    return scans[np.sort(chosen)]

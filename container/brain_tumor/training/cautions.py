@@ -93,3 +93,10 @@ IMAGENET = Caution(
     "whether that binds a model which began with them is not settled.",
 )
 """If training began with pretrained weights."""
+
+STOPPED = Caution(
+    "Stopped before its end",
+    "Training was asked to stop, so the model knows less than it could have learnt: what is here is "
+    "the best of what there was. `training_history.json` says how far it had come.",
+)
+"""If the job got SIGTERM while it trained."""

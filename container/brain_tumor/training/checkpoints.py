@@ -25,6 +25,7 @@ import brain_tumor
 from brain_tumor.data.table import ScanTable
 from brain_tumor.errors import CheckpointError
 from brain_tumor.training.channels import Channels
+from brain_tumor.training.failure import writing_to
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.metrics import Epoch, Fit
 from brain_tumor.training.record import LoopState, Past, Weights
@@ -84,8 +85,12 @@ class Checkpoints:
         """Write a checkpoint aside, then give it its name; all but the last two good ones go.
 
         Raises:
-            OSError: the folder cannot be written, or the disk is full; nothing is left behind then.
+            DiskFullError: nothing is left behind then, and the former ones stay.
         """
+        with writing_to(self._folder):
+            self._write(past)
+
+    def _write(self, past: Past) -> None:
         steps = sum(fitted.steps for fitted, _ in past.finished)
         file = self._folder / _NAME.format(steps + (past.loop.position.step if past.loop else 0))
         aside = self._folder / f"{_INCOMPLETE}{os.getpid()}.npz"

@@ -12,9 +12,10 @@ from brain_tumor.pages import pixels_uri, png_uri, templates_of
 from brain_tumor.training.abstention import most_confident_first
 from brain_tumor.training.bootstrap import RESAMPLES, Estimate
 from brain_tumor.training.calibration import CALIBRATION_BINS
-from brain_tumor.training.cautions import GENERAL, IMAGENET, PUBLIC_DATA
+from brain_tumor.training.cautions import GENERAL, IMAGENET, PUBLIC_DATA, STOPPED
 from brain_tumor.training.evaluation import SET_NAMES, Evaluation
 from brain_tumor.training.figures import Figures
+from brain_tumor.training.metrics import ASKED_TO_STOP
 from brain_tumor.training.per_class import PREVALENCES
 from brain_tumor.training.quality import Findings
 from brain_tumor.training.summary import headline_sentence, leak_sentence, percent, with_interval
@@ -116,6 +117,7 @@ def _content(findings: Findings) -> dict[str, Any]:
     evaluation = findings.evaluation
     matrix = evaluation.headline()[1].confusion_matrix()
     pretrained = bool(findings.info.hyperparameters.get("pretrained"))
+    stopped = findings.info.metrics.get("ended") == ASKED_TO_STOP
     return {
         "evaluation": evaluation,
         "info": findings.info,
@@ -137,7 +139,11 @@ def _content(findings: Findings) -> dict[str, Any]:
         "robustness": findings.robustness,
         "foreign": findings.foreign,
         "pretrained": pretrained,
-        "cautions": [*GENERAL, *([IMAGENET] if pretrained else [])],
+        "cautions": [
+            *GENERAL,
+            *([IMAGENET] if pretrained else []),
+            *([STOPPED] if stopped else []),
+        ],
         "public_cautions": PUBLIC_DATA,
     }
 

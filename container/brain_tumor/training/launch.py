@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from brain_tumor.errors import BrainTumorError, DataError, HyperparameterError
+from brain_tumor.training.stop import hold_back
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ def launch(base_dir: Path, arguments: Sequence[str] = ()) -> NoReturn:
         BrainTumorError: there are arguments, or the folder is not laid out as the platform lays it
             out; the sentence stands in output/failure too, where that can be written.
     """
+    hold_back()
     try:
         _check_folders(base_dir)
         _refuse_arguments(arguments)

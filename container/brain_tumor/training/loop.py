@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from brain_tumor.errors import BrainTumorError
 from brain_tumor.training.fit import Trainer
-from brain_tumor.training.metrics import TOLERANCE, Epoch, Fit
+from brain_tumor.training.metrics import ASKED_TO_STOP, TOLERANCE, Epoch, Fit
 from brain_tumor.training.record import LoopState, Record
 from brain_tumor.training.schedule import Progress, Schedule, learning_rate_at
 
@@ -128,7 +128,7 @@ class _Loop:
         if self._progress.step >= self._progress.total_steps:
             return "all epochs done"
         if stop_asked():
-            return "asked to stop"
+            return ASKED_TO_STOP
         if self._progress.fraction() >= 1:
             return f"the {self._progress.position.seconds:.0f} seconds for training are used up"
         return None

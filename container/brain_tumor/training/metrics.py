@@ -29,6 +29,9 @@ class Epoch:
         return " ".join(f"{name}={value:.6g};" for name, value in asdict(self).items())
 
 
+ASKED_TO_STOP = "asked to stop"
+"""Why a loop ended that SIGTERM ended."""
+
 TOLERANCE = 0.02
 """Accuracies on a few hundred validation scans that are closer than this cannot be told apart."""
 

@@ -6,10 +6,8 @@ only once hyperparameters and data are found to be in order.
 """
 
 import logging
-import signal
-import traceback
+import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +21,13 @@ from brain_tumor.logs import configure_logging
 from brain_tumor.settings import load_settings
 from brain_tumor.training.channels import Channels, read_channels
 from brain_tumor.training.checkpoints import Checkpoints, identity_of
+from brain_tumor.training.failure import (
+    FailureFile,
+    JobFailedError,
+    cause_of,
+    exit_code_of,
+    writing_to,
+)
 from brain_tumor.training.former import FormerModel, read_former
 from brain_tumor.training.hyperparameter_parsing import parse_hyperparameters
 from brain_tumor.training.hyperparameters import Hyperparameters
@@ -30,6 +35,7 @@ from brain_tumor.training.input_data import read_input_data_config
 from brain_tumor.training.metrics import LEAK_FREE_ACCURACY, TEST_ACCURACY, Validation
 from brain_tumor.training.record import Past, Record
 from brain_tumor.training.schedule import Deadline
+from brain_tumor.training.stop import StopSignal
 
 if TYPE_CHECKING:
     from brain_tumor.training.evaluation import Evaluation
@@ -63,17 +69,14 @@ def main() -> None:
     """Train as the job in /opt/ml says.
 
     Raises:
-        sagemaker_training.errors.ClientError: its text, cause first, becomes output/failure.
+        sagemaker_training.errors.ClientError: the job cannot be done as given; exit code 1.
+        JobFailedError: whatever else went wrong; with an exit code of its own.
     """
     from sagemaker_training import environment, errors
 
     configure_logging()
-    output_dir = Path(environment.output_dir)
-    # The toolkit keeps a failure file that is already there: one of a former local run would hide
-    # this run's cause.
-    for stale in ("failure", "success"):
-        with suppress(FileNotFoundError):
-            (output_dir / stale).unlink()
+    stop = StopSignal()
+    failure = FailureFile(Path(environment.output_dir))
     try:
         given = environment.Environment()
         job = Job(
@@ -85,30 +88,18 @@ def main() -> None:
             checkpoint_dir=Path(environment.base_dir) / "checkpoints",
             warm_pool_cache=load_settings().warm_pool_cache,
         )
-        train(job, _StopSignal())
-    except BrainTumorError as error:
-        raise errors.ClientError(str(error)) from error
-    # Whatever else went wrong: its name and message first, since only 1024 characters are shown.
+        train(job, stop)
     # SystemExit and Ctrl-C too: the toolkit would report them as success.
     except BaseException as error:
-        raise errors.ClientError(
-            f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
-        ) from error
-
-
-class _StopSignal:
-    """Remembers SIGTERM, with which the platform asks for an end within 120 seconds."""
-
-    def __init__(self) -> None:
-        self._asked = False
-        signal.signal(signal.SIGTERM, self._ask)
-
-    def _ask(self, _signal: int, _frame: object) -> None:
-        log.warning("SIGTERM: training ends after this step, then the best model is saved")
-        self._asked = True
-
-    def __call__(self) -> bool:
-        return self._asked
+        cause, exit_code = cause_of(error), exit_code_of(error)
+        if not failure.write(cause):
+            log.exception("output/failure cannot be written")
+            # The toolkit would try to write it too, fail, and end with 0.
+            os._exit(exit_code)
+        if isinstance(error, BrainTumorError):
+            raise errors.ClientError(cause) from error
+        raise JobFailedError(cause, exit_code) from error
+    stop.ignore()
 
 
 def train(job: Job, stop_asked: Callable[[], bool]) -> None:
@@ -128,10 +119,12 @@ def train(job: Job, stop_asked: Callable[[], bool]) -> None:
     deadline = Deadline(60 * parameters.time_budget_minutes)
 
     # --- Data ---
+    artifact.remove_leftovers(job.model_dir)
     configs = read_input_data_config(job.input_data)
     search = remembering(job.warm_pool_cache) if job.warm_pool_cache else find_pairs
     channels = read_channels(job.channels, parameters, configs, search)
-    write_report(channels.report, job.output_dir, "training job")
+    with writing_to(job.output_dir):
+        write_report(channels.report, job.output_dir, "training job")
     former = None
     if parameters.continues:
         former = read_former(job.channels[_FORMER], parameters, channels.class_names)
@@ -159,25 +152,32 @@ def train(job: Job, stop_asked: Callable[[], bool]) -> None:
 
     # --- What validation teaches: the temperature, what is foreign, what is uncertain ---
     temperature = assess.calibrate(network, channels)
-    detector = assess.fit_detector(network, channels, parameters)
-    eight_bit = assess.eight_bit_copy(network, channels, parameters.seed)
+    detector = assess.fit_detector(network, channels, parameters, in_a_hurry=stop_asked())
+    # It makes serving faster, not better.
+    eight_bit = None
+    if not stop_asked():
+        eight_bit = assess.eight_bit_copy(network, channels, parameters.seed)
     servable = Servable(network, temperature, parameters.image_size, detector, eight_bit)
     threshold = assess.choose_threshold(servable, channels)
 
     # --- Evaluation: of the very functions that are saved below ---
     evaluation = assess.evaluate(servable, channels, threshold)
-    foreign = assess.evaluate_foreign(servable, detector.threshold, channels, parameters)
+    foreign = assess.evaluate_foreign(
+        servable, detector.threshold, channels, parameters, in_a_hurry=stop_asked()
+    )
     robustness = assess.stress(servable, evaluation, lambda: stop_asked() or deadline.is_near())
     thresholds = {"confident": threshold, "foreign": detector.threshold}
     info = _model_info(channels, parameters, temperature, thresholds, training, evaluation, former)
 
     # --- Reports, then the artifact: a failure above leaves no model behind ---
     findings = quality.find(evaluation, info, robustness, foreign)
-    report.write_findings(findings, job.output_dir)
-    report.write_history(training, job.output_dir)
+    with writing_to(job.output_dir):
+        report.write_findings(findings, job.output_dir)
+        report.write_history(training, job.output_dir)
     confusion = job.output_dir / "confusion_matrix.png"
     event_log.add_picture("confusion_matrix", confusion, training.epochs[-1].epoch)
-    artifact.save(job.model_dir, servable, info, assess.check_images(channels, parameters.seed))
+    with writing_to(job.model_dir):
+        artifact.save(job.model_dir, servable, info, assess.check_images(channels, parameters.seed))
     _announce(findings)
     log.info("The model is in %s, the reports are in %s", job.model_dir, job.output_dir)
 
@@ -242,6 +242,7 @@ def _model_info(
             "accuracy": evaluation.accuracy,
             "leak_free_accuracy": leak_free.accuracy if leak_free else None,
             "kept_epochs": training.kept_epochs,
+            "ended": training.ended,
             "validation": asdict(training.validation),
         },
     )

@@ -2,13 +2,16 @@
 
 import json
 import os
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from brain_tumor.errors import BrainTumorError, DataError, HyperparameterError
 from brain_tumor.training.launch import launch
+from brain_tumor.training.stop import StopSignal
 from tests.jobs import Replaced
 from tests.scans import write_folder
 
@@ -23,9 +26,11 @@ pytestmark = pytest.mark.usefixtures("no_exec")
 
 
 @pytest.fixture(autouse=True)
-def _restored_module(monkeypatch: pytest.MonkeyPatch) -> None:
+def _restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Take back what `launch` sets."""
     monkeypatch.setenv("SAGEMAKER_TRAINING_MODULE", "")
+    yield
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def test_a_job_becomes_the_toolkits_train_with_our_module(tmp_path: Path) -> None:
@@ -36,6 +41,18 @@ def test_a_job_becomes_the_toolkits_train_with_our_module(tmp_path: Path) -> Non
     assert os.access(path, os.X_OK)
     assert arguments == [path]
     assert os.environ["SAGEMAKER_TRAINING_MODULE"] == "brain_tumor.training.run:main"
+
+
+def test_a_sigterm_waits_until_the_job_listens(tmp_path: Path) -> None:
+    with pytest.raises(Replaced):
+        launch(write_folder(tmp_path / "ml", CONFIG))
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.SIGTERM in signal.sigpending()
+    stop = StopSignal()
+    assert stop()
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert stop()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def test_what_the_toolkit_needs_and_the_platform_may_leave_out_is_made(tmp_path: Path) -> None:

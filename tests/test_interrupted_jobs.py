@@ -1,0 +1,214 @@
+"""Real training jobs that are killed, stopped or fail: what is left, and what they end with."""
+
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from brain_tumor.artifact import load_info
+from tests.jobs import BIN, make_ml_dir, run_train
+
+KILLS = 20 if os.environ.get("BRAIN_TUMOR_LONG_TESTS") else 3
+# Those of the fixture `trained`, whose job nothing disturbs.
+HYPERPARAMETERS = {"epochs": "3", "image-size": "32", "batch-size": "8", "backbone": "small"}
+FEW_BYTES = 1_000_000
+
+
+@pytest.fixture
+def ml_dir(tmp_path: Path, prepared: Path) -> Path:
+    """Give the /opt/ml of a job with checkpoints."""
+    parts = {name: prepared / f"{name.title()}.zip" for name in ("train", "val", "test")}
+    base = make_ml_dir(tmp_path / "ml", parts, HYPERPARAMETERS)
+    (base / "checkpoints").mkdir()
+    return base
+
+
+def _start(ml_dir: Path, before: Callable[[], object] = lambda: None) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [BIN / "brain-tumor", "train"],
+        env={**os.environ, "SAGEMAKER_BASE_DIR": str(ml_dir), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=before,
+    )
+
+
+def _read_until(process: subprocess.Popen[str], *markers: str) -> list[str]:
+    """Read lines of a job up to one that holds a marker, or to the end."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if any(marker in line for marker in markers):
+            break
+    return lines
+
+
+def _epochs(lines: list[str]) -> list[int]:
+    return [int(line[len("epoch=") :].split(";")[0]) for line in lines if line.startswith("epoch=")]
+
+
+def _history(ml_dir: Path) -> dict[str, Any]:
+    """Read how training went, apart from the seconds it took."""
+    history = json.loads((ml_dir / "output/data/training_history.json").read_text())
+    for epoch in history["epochs"]:
+        del epoch["seconds"]
+    return dict(history)
+
+
+def _predictions(ml_dir: Path) -> str:
+    return (ml_dir / "output/data/predictions.csv").read_text()
+
+
+def _run_and_kill(ml_dir: Path, chance: random.Random, number: int) -> list[str]:
+    """Kill a job at a random moment, mostly one at which there is something to lose."""
+    with _start(ml_dir) as process:
+        lines = []
+        if number % 3 < 2:
+            lines = _read_until(process, "epoch=", "Temperature fitted")
+        try:
+            process.wait(timeout=chance.uniform(0, 1 if lines else 15))
+        except subprocess.TimeoutExpired:
+            process.kill()
+        assert process.stdout is not None
+        return lines + process.stdout.readlines()
+
+
+def test_a_job_that_is_killed_again_and_again_ends_as_one_that_was_not(
+    ml_dir: Path, trained: Path
+) -> None:
+    chance, done = random.Random(0), 0
+    for number in range(KILLS + 1):
+        if number < KILLS:
+            epochs = _epochs(_run_and_kill(ml_dir, chance, number))
+        else:
+            job = run_train(ml_dir)
+            assert job.returncode == 0, job.stderr
+            epochs = _epochs(job.stdout.splitlines())
+        if epochs:
+            # The epoch of the last line may not have been written down yet.
+            assert max(done, 1) <= epochs[0] <= done + 1
+            assert epochs == list(range(epochs[0], epochs[-1] + 1))
+            done = epochs[-1]
+    # Not within a tolerance: batches, variations, dropout and averages go on with the same bits.
+    assert _history(ml_dir) == _history(trained)
+    assert _predictions(ml_dir) == _predictions(trained)
+    assert not list(ml_dir.rglob(".incomplete*"))
+    assert len(list((ml_dir / "checkpoints").iterdir())) == 2
+
+
+def test_a_job_that_was_stopped_while_loading_has_a_model_and_goes_on_when_started_again(
+    ml_dir: Path, trained: Path
+) -> None:
+    def block() -> None:
+        # As the image's `train` does before there is anybody to listen.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    with _start(ml_dir, block) as process:
+        process.send_signal(signal.SIGTERM)
+        lines = _read_until(process, "Hyperparameters:")
+        process.send_signal(signal.SIGTERM)
+        lines += _read_until(process)
+        assert process.wait() == 0, lines
+    history = _history(ml_dir)
+    assert (history["ended"], len(history["epochs"])) == ("asked to stop", 1)
+    assert load_info(ml_dir / "model").metrics["ended"] == "asked to stop"
+    assert "Stopped before its end" in (ml_dir / "output/data/MODEL_CARD.md").read_text()
+    assert _predictions(ml_dir) != _predictions(trained)
+
+    # Started again it is stopped once more, in evaluation, when all is learnt.
+    with _start(ml_dir) as process:
+        lines = _read_until(process, "Temperature fitted")
+        process.send_signal(signal.SIGTERM)
+        lines += _read_until(process)
+        assert process.wait() == 0, lines
+    assert _epochs(lines) == [1, 2, 3]
+    assert _history(ml_dir) == _history(trained)
+    assert _predictions(ml_dir) == _predictions(trained)
+    assert load_info(ml_dir / "model").metrics["ended"] == "all epochs done"
+
+
+def test_a_checkpoint_of_another_configuration_is_refused_before_anything_is_trained(
+    ml_dir: Path, trained: Path
+) -> None:
+    del trained
+    (ml_dir / "checkpoints" / "notes.txt").write_text("not ours")
+    with _start(ml_dir) as process:
+        _read_until(process, "epoch=2;")
+        process.kill()
+    config = ml_dir / "input/config/hyperparameters.json"
+    config.write_text(json.dumps({**HYPERPARAMETERS, "epochs": "5"}))
+    before = sorted((ml_dir / "checkpoints").iterdir())
+    job = run_train(ml_dir)
+    assert job.returncode == 1
+    failure = (ml_dir / "output" / "failure").read_text()
+    assert "is of another job, so it is not loaded: hyperparameter epochs is 3 there" in failure
+    assert "CheckpointConfig.S3Uri" in failure
+    assert sorted((ml_dir / "checkpoints").iterdir()) == before
+    assert "epoch=" not in job.stdout
+
+
+FAULTS = """
+import os, sys
+if sys.argv and sys.argv[0].endswith("train"):
+    import subprocess
+    import brain_tumor.training.run as run
+    def fail(*_):
+        exec(os.environ["FAULT"])
+    run.read_channels = fail
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "cause"),
+    [
+        ("sys.exit(7)", 7, "SystemExit: something ended the job before there was a model, with 7"),
+        ("sys.exit(0)", 1, "SystemExit"),
+        ("raise KeyboardInterrupt", 130, "KeyboardInterrupt"),
+        ("bytearray(2**62)", 1, "Out of memory (MemoryError"),
+        ("subprocess.run(['sh', '-c', 'kill -9 $$'], check=True)", 137, "A child process failed"),
+        ("os.kill(os.getpid(), 2)", 130, "KeyboardInterrupt"),
+    ],
+)
+def test_whatever_ends_a_job_is_its_exit_code_and_stands_in_the_failure_file(
+    ml_dir: Path, fault: str, code: int, cause: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (ml_dir / "sitecustomize.py").write_text(FAULTS)
+    monkeypatch.setenv("PYTHONPATH", f"{ml_dir}:{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setenv("FAULT", fault)
+    job = run_train(ml_dir)
+    assert job.returncode == code
+    failure = (ml_dir / "output" / "failure").read_bytes()
+    assert failure.decode().startswith(cause)
+    assert len(failure.rstrip()) <= 1024
+    assert list((ml_dir / "model").iterdir()) == []
+    assert not (ml_dir / "output" / "success").exists()
+
+
+@pytest.mark.parametrize("folder", ["checkpoints", "model"])
+def test_a_full_disk_fails_the_job_with_the_folder_and_leaves_nothing_half_written(
+    ml_dir: Path, folder: str
+) -> None:
+    if folder == "model":
+        shutil.rmtree(ml_dir / "checkpoints")
+    (ml_dir / "model" / ".incomplete-1").mkdir()
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (FEW_BYTES, FEW_BYTES))
+
+    with _start(ml_dir, limit) as process:
+        lines = _read_until(process)
+        assert process.wait() == 1, lines
+    failure = (ml_dir / "output" / "failure").read_text()
+    assert failure.startswith(f"The disk is full: no more can be written to {ml_dir / folder} (")
+    assert "MiB are free" in failure
+    assert list((ml_dir / folder).iterdir()) == list((ml_dir / "model").iterdir()) == []
