@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import resource
 import shutil
 import signal
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from brain_tumor.artifact import load_info
@@ -69,7 +69,7 @@ def _predictions(ml_dir: Path) -> str:
     return (ml_dir / "output/data/predictions.csv").read_text()
 
 
-def _run_and_kill(ml_dir: Path, chance: random.Random, number: int) -> list[str]:
+def _run_and_kill(ml_dir: Path, chance: np.random.Generator, number: int) -> list[str]:
     """Kill a job at a random moment, mostly one at which there is something to lose."""
     with _start(ml_dir) as process:
         lines = []
@@ -86,7 +86,7 @@ def _run_and_kill(ml_dir: Path, chance: random.Random, number: int) -> list[str]
 def test_a_job_that_is_killed_again_and_again_ends_as_one_that_was_not(
     ml_dir: Path, trained: Path
 ) -> None:
-    chance, done = random.Random(0), 0
+    chance, done = np.random.default_rng(0), 0
     for number in range(KILLS + 1):
         if number < KILLS:
             epochs = _epochs(_run_and_kill(ml_dir, chance, number))

@@ -96,7 +96,7 @@ IMAGENET = Caution(
 
 STOPPED = Caution(
     "Stopped before its end",
-    "Training was asked to stop, so the model knows less than it could have learnt: what is here is "
-    "the best of what there was. `training_history.json` says how far it had come.",
+    "Training was asked to stop, so the model knows less than it could have learnt: it is the best "
+    "of what there was. `training_history.json` says how far training had come.",
 )
 """If the job got SIGTERM while it trained."""
