@@ -174,8 +174,8 @@ def train(job: Job, stop_asked: Callable[[], bool]) -> None:
     with writing_to(job.output_dir):
         report.write_findings(findings, job.output_dir)
         report.write_history(training, job.output_dir)
-    confusion = job.output_dir / "confusion_matrix.png"
-    event_log.add_picture("confusion_matrix", confusion, training.epochs[-1].epoch)
+        confusion = job.output_dir / "confusion_matrix.png"
+        event_log.add_picture("confusion_matrix", confusion, training.epochs[-1].epoch)
     with writing_to(job.model_dir):
         artifact.save(job.model_dir, servable, info, assess.check_images(channels, parameters.seed))
     _announce(findings)
