@@ -75,8 +75,10 @@ def _parse(text: str, source: str) -> Any:
 def check_hyperparameters(schema: dict[str, Any], given: dict[str, str]) -> None:
     """Refuse what the image would refuse, before it costs money: unknown names, bad values."""
     for name, value in given.items():
-        check_known(schema, name)
-        check_value(name, schema["properties"][name], value)
+        # The image takes underscores for dashes.
+        dashed = name.replace("_", "-")
+        check_known(schema, dashed)
+        check_value(dashed, schema["properties"][dashed], value)
 
 
 def check_known(schema: dict[str, Any], name: str) -> None:

@@ -6,6 +6,7 @@ would add 67 packages, and start the image without the word `train`.
 
 import logging
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def train(aws: Aws, name: str, job: jobs.Job, folder: Path) -> None:
     except RuntimeError as error:
         raise DeployError(f"{name} failed: {_cause(folder) or error}") from error
     finally:
-        shutil.rmtree(folder / "data", ignore_errors=True)
+        _clean_up(folder)
     for archive in ("model", "output"):
         artefacts.unpack(folder / f"{archive}.tar.gz", folder / archive)
         click.echo(f"{folder / archive}/")
@@ -94,6 +95,18 @@ def _session(aws: Aws, folder: Path) -> Any:
     root.mkdir(parents=True, exist_ok=True)
     session.config = {"local": {"container_root": str(root)}}
     return session
+
+
+def _clean_up(folder: Path) -> None:
+    """Remove the containers and their network, which the SDK leaves, and what was laid out."""
+    for file in (folder / "containers").glob("*/docker-compose.yaml"):
+        # As the SDK: the plugin, or else the program of old.
+        plugin = subprocess.run(["docker", "compose", "version"], capture_output=True)
+        words = ["docker", "compose"] if plugin.returncode == 0 else ["docker-compose"]
+        subprocess.run([*words, "-f", file, "down"], capture_output=True)
+    # What the containers wrote belongs to root: for anyone else a part of it stays.
+    for part in ("containers", "data"):
+        shutil.rmtree(folder / part, ignore_errors=True)
 
 
 def _cause(folder: Path) -> str:

@@ -6,7 +6,7 @@
 #   PYTEST ARGS   run pytest alone, with these: tests/run.sh tests/container -k png
 #   -h            print this text
 #
-# The environment is .venv in the project's folder. PYTHON names the Python to make it with.
+# The environment is .venv in the project's folder; .venv-deploy beside it holds SageMaker's SDK. PYTHON names the Python to make it with.
 # Image tests run when a Docker engine answers; pytest says so when it skips them.
 set -euo pipefail
 
@@ -21,6 +21,10 @@ cd "$(dirname "$0")/.."
 
 local_test/make_venv.sh --editable .venv tests/requirements.txt
 export PATH="$PWD/.venv/bin:$PATH"
+
+# SageMaker's SDK wants an older protobuf than the image has, so it lives apart.
+uv venv --quiet --allow-existing --python .venv/bin/python .venv-deploy
+uv pip sync --quiet --require-hashes --python .venv-deploy/bin/python deploy/requirements.txt
 
 [ $# = 0 ] || exec pytest "$@"
 

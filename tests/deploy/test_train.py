@@ -14,7 +14,6 @@ from deploy.errors import DeployError
 from deploy.session import Aws
 from tests.deploy import loopback
 from tests.deploy.conftest import deploy, succeed, use
-from tests.docker import IMAGE, docker, needs_docker
 
 BUCKET = f"brain-tumor-{loopback.ACCOUNT}-{loopback.REGION}"
 REPOSITORY = f"{loopback.ACCOUNT}.dkr.ecr.{loopback.REGION}.amazonaws.com/brain-tumor"
@@ -211,13 +210,3 @@ def test_the_metric_definitions_are_the_images_own(account: str, answers: list[s
     (request,) = loopback.parameters(printed, "sagemaker:CreateTrainingJob")
     definitions = request["AlgorithmSpecification"]["MetricDefinitions"]
     assert definitions == json.loads(Path(answers[1]).read_text())
-
-
-@needs_docker
-def test_the_image_itself_is_asked_for_its_metrics(account: str) -> None:
-    if docker("image", "inspect", IMAGE).returncode:
-        pytest.skip(f"{IMAGE} was not built yet")
-    printed = succeed("train", "--dry-run", "--ask", IMAGE, "-s", "epochs=2")
-    (request,) = loopback.parameters(printed, "sagemaker:CreateTrainingJob")
-    definitions = request["AlgorithmSpecification"]["MetricDefinitions"]
-    assert "val_accuracy" in [definition["Name"] for definition in definitions]
