@@ -17,6 +17,7 @@ from local_test.emulator.channels import find_channels
 from local_test.emulator.console import Console
 from local_test.emulator.describe import describe
 from local_test.emulator.engine import Engine
+from local_test.emulator.errors import EmulatorError
 from local_test.emulator.hosts import MakeHost
 from local_test.emulator.interrupts import Interrupts
 from local_test.emulator.job import Run
@@ -93,6 +94,11 @@ def train(
         raise click.UsageError("Give an IMAGE, or --command for an installed package.")
     name = job_name or _job_name(image or str(command).split()[0])
     folder = out / name
+    if folder.exists():
+        raise EmulatorError(
+            f"{folder} is there: as on SageMaker, the name of a training job is used once. Give "
+            "another --job-name or --out, or remove the folder."
+        )
     if fields["spot_kill_after"] is not None:
         checkpoints = checkpoints or folder / CHECKPOINTS
     channels, left_out = find_channels(data)

@@ -20,9 +20,8 @@ def describe(record: Record) -> dict[str, Any]:
     described = {
         "TrainingJobName": job.name,
         "TrainingJobArn": job.arn,
-        "ModelArtifacts": {
-            "S3ModelArtifacts": f"{BUCKET}/{job.name}/output/model.tar.gz" if record.model else ""
-        },
+        # Where it would be: the API demands it of a job that left none, too.
+        "ModelArtifacts": {"S3ModelArtifacts": f"{BUCKET}/{job.name}/output/model.tar.gz"},
         "TrainingJobStatus": record.status,
         "SecondaryStatus": record.secondary_status,
         "FailureReason": record.failure,

@@ -139,10 +139,8 @@ class Run:
             with ExitStack() as stack:
                 trees = {n: stack.enter_context(h.read(folder)) for n, h in hosts.items()}
                 made = pack(trees, f"/opt/ml/{folder}", self._folder / "output" / archive)
-            if folder == "model":
-                self.record.model = made
-                if not made:
-                    self._console.note("/opt/ml/model is empty: there is no model to deploy")
+            if folder == "model" and not made:
+                self._console.note("/opt/ml/model is empty: there is no model to deploy")
 
 
 def failure_reason(host: Running, code: int) -> str:

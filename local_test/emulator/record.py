@@ -49,7 +49,6 @@ class Record:
     # By host, one mapping for each attempt.
     codes: list[dict[str, int]] = field(default_factory=list)
     failure: str | None = None
-    model: bool = False
 
     def __post_init__(self) -> None:
         self.enter("Starting")

@@ -53,6 +53,39 @@ def test_what_cannot_be_done_is_one_sentence_and_no_traceback(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_name_of_a_job_is_used_once_so_that_no_old_result_is_taken_for_a_new_one(
+    tmp_path: Path,
+) -> None:
+    ran = ("--command", "true", "--job-name", "job", "--out", tmp_path)
+    assert emulate(*ran).returncode == 0
+    again = emulate(*ran)
+    assert again.returncode == 1
+    assert f"{tmp_path}/job is there" in again.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_command_with_its_children_and_leaves_no_folder(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    words = [*_COMMAND, "--command", "sh -c 'trap : TERM; sleep 600 & echo pid $!; wait; wait'"]
+    with subprocess.Popen(
+        [*words, "--out", str(tmp_path / "out")],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path / "temporary")},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stderr
+        child = next(line.split()[1] for line in running.stderr if line.startswith("pid "))
+        running.send_signal(number)
+        assert running.wait(timeout=60) == 128 + number
+    assert list((tmp_path / "temporary").iterdir()) == []
+    # A dead child is gone, or waits for an init that buries it.
+    state = Path(f"/proc/{child}/stat")
+    assert not state.exists() or state.read_text().split()[2] == "Z"
+
+
 @needs_docker
 def test_a_job_prints_its_log_beside_and_its_description_alone_on_stdout(
     image: str, tmp_path: Path
