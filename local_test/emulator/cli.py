@@ -3,6 +3,7 @@
 from typing import Any
 
 import click
+from docker.errors import DockerException
 
 from local_test.emulator.cli_train import train
 from local_test.emulator.errors import EmulatorError
@@ -14,7 +15,8 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (EmulatorError, OSError) as error:
+        # DockerException: what the engine refuses, such as a memory limit; its text says why.
+        except (EmulatorError, OSError, DockerException) as error:
             raise click.ClickException(str(error)) from error
 
 

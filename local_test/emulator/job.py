@@ -69,6 +69,8 @@ class Run:
             alarms = self._alarms()
             ending = Attempt(hosts, alarms, job.grace, self._line, self._caused).run()
             record.codes.append(dict(ending.codes))
+            codes = ", ".join(f"{name} {code}" for name, code in ending.codes.items())
+            self._console.note(f"exit codes: {codes}")
             if not ending.cause and alarms.keys() - {Cause.MAX_RUNTIME}:
                 self._console.note("the job ended of its own before it could be interrupted")
             self._synchronise(hosts)
@@ -127,6 +129,7 @@ class Run:
         if record.failure:
             record.failure = record.failure[:MAX_FAILURE]
             record.enter("Failed")
+            self._console.note(f"FailureReason: {record.failure}")
         else:
             record.enter(ending.cause.value if ending.cause else "Completed")
 

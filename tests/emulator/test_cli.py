@@ -106,8 +106,20 @@ def test_a_job_prints_its_log_beside_and_its_description_alone_on_stdout(
     assert described["FinalMetricDataList"][0]["Value"] == 0.5
     printed = ran.stderr.splitlines()
     assert "a scan" in printed
+    assert "emulator: exit codes: algo-1 4" in printed
+    assert "emulator: FailureReason: AlgorithmError: Exit Code: 4" in printed
     assert "\x1b" not in ran.stderr
     assert any("Training - Training image download completed" in line for line in printed)
+
+
+@needs_docker
+def test_what_the_engine_refuses_is_one_sentence_and_no_traceback(
+    image: str, tmp_path: Path
+) -> None:
+    refused = emulate(image, "--memory", "much", "--out", tmp_path)
+    assert refused.returncode == 1
+    assert "much" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 @needs_docker

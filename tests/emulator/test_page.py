@@ -9,7 +9,7 @@ from pathlib import Path
 
 from local_test.emulator.cli import main
 from tests.docker import needs_docker
-from tests.jobs import BIN, ROOT, run_cli
+from tests.jobs import BIN, ROOT
 
 _PAGE = (ROOT / "docs/emulator.md").read_text()
 _BLOCKS = dict(re.findall(r"^<!-- ([^\n]*) -->\n```bash\n(.*?)^```$", _PAGE, re.M | re.S))
@@ -60,7 +60,7 @@ def test_the_block_without_docker_trains_our_own_package_and_reads_all_its_metri
     assert described["TrainingJobStatus"] == "Completed"
     metrics = described["FinalMetricDataList"]
     assert isinstance(metrics, list)
-    definitions = json.loads(run_cli("metric-definitions").stdout)
+    definitions = json.loads((tmp_path / "metrics.json").read_text())
     assert {m["MetricName"] for m in metrics} <= {d["Name"] for d in definitions}
     assert {"train_loss", "val_accuracy", "test_accuracy"} <= {m["MetricName"] for m in metrics}
 
