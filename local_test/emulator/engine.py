@@ -3,6 +3,7 @@
 Everything carries a label, so that it is found and removed however the run ended.
 """
 
+import contextlib
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -200,7 +201,8 @@ class Container:
 
     def stop(self, grace: float) -> None:
         """Do as `docker stop -t GRACE`: SIGTERM to process 1, SIGKILL to all after the seconds."""
-        if self._not_started is None:
+        # It may be removed meanwhile, when the emulator itself is ended.
+        with contextlib.suppress(NotFound):
             self._container.stop(timeout=round(grace))
 
     def kill(self) -> None:
@@ -208,7 +210,7 @@ class Container:
         try:
             self._container.kill()
         except APIError as error:
-            # It has ended already.
+            # It has ended already, or was never started.
             if error.status_code != 409:
                 raise
 

@@ -33,7 +33,11 @@ def image() -> Iterator[str]:
         pytest.skip(f"there is no image {BASE} on this engine to build the small images from")
     client = sdk.from_env()
     client.images.build(
-        fileobj=io.BytesIO(_DOCKERFILE.encode()), tag=TAG, rm=True, network_mode="none"
+        fileobj=io.BytesIO(_DOCKERFILE.encode()),
+        tag=TAG,
+        rm=True,
+        forcerm=True,
+        network_mode="none",
     )
     try:
         yield TAG

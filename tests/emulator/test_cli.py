@@ -140,3 +140,20 @@ def test_a_signal_ends_it_at_once_and_leaves_nothing_on_the_engine(
             assert running.wait(timeout=60) == 128 + number
         assert client.containers.list(all=True, filters={"ancestor": image}) == []
         assert client.networks.list(names=list(networks)) == []
+
+
+@needs_docker
+def test_a_signal_while_a_job_is_being_stopped_leaves_nothing_either(
+    image: str, tmp_path: Path
+) -> None:
+    script = "SCRIPT=trap 'echo heard' TERM; echo running; while :; do sleep 0.1; done"
+    words = [*_COMMAND, image, "--env", script, "--stop-after", "0.5", "--out", str(tmp_path)]
+    with contextlib.closing(sdk.from_env()) as client:
+        with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True) as running:
+            assert running.stderr
+            next(line for line in running.stderr if "heard" in line)
+            running.send_signal(signal.SIGTERM)
+            _, printed = running.communicate(timeout=60)
+        assert running.returncode == 128 + signal.SIGTERM
+        assert "Traceback" not in printed
+        assert client.containers.list(all=True, filters={"ancestor": image}) == []
