@@ -1,5 +1,6 @@
 """A named pipe that somebody else makes and fills: opened without waiting for ever."""
 
+import logging
 import os
 import select
 import time
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from brain_tumor.errors import DataError
+
+log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.1
 
@@ -21,6 +24,7 @@ def open_fifo(path: Path, seconds: float) -> BinaryIO:
     Raises:
         DataError: there is no pipe, or nobody writes into it.
     """
+    log.info("Waiting for %s, at most %g seconds", path, seconds)
     # Without O_NONBLOCK `open` itself waits for a writer, and cannot be told for how long.
     descriptor = _open_when_there(path, time.monotonic() + seconds)
     try:
