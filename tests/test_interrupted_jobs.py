@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from brain_tumor.artifact import load_info
+from brain_tumor.training.checkpoints import Checkpoints
+from brain_tumor.training.record import Past
 from tests.jobs import BIN, make_ml_dir, run_train
 
 KILLS = 20 if os.environ.get("BRAIN_TUMOR_LONG_TESTS") else 3
@@ -137,24 +139,16 @@ def test_a_job_that_was_stopped_while_loading_has_a_model_and_goes_on_when_start
     assert load_info(ml_dir / "model").metrics["ended"] == "all epochs done"
 
 
-def test_a_checkpoint_of_another_configuration_is_refused_before_anything_is_trained(
-    ml_dir: Path, trained: Path
-) -> None:
-    del trained
-    (ml_dir / "checkpoints" / "notes.txt").write_text("not ours")
-    with _start(ml_dir) as process:
-        _read_until(process, "epoch=2;")
-        process.kill()
-    config = ml_dir / "input/config/hyperparameters.json"
-    config.write_text(json.dumps({**HYPERPARAMETERS, "epochs": "5"}))
-    before = sorted((ml_dir / "checkpoints").iterdir())
+def test_a_checkpoint_of_another_job_is_refused_before_anything_is_trained(ml_dir: Path) -> None:
+    folder = ml_dir / "checkpoints"
+    Checkpoints(folder, {"hyperparameter": {"epochs": 5}}).write(Past())
     job = run_train(ml_dir)
     assert job.returncode == 1
     failure = (ml_dir / "output" / "failure").read_text()
-    assert "is of another job, so it is not loaded: hyperparameter epochs is 3 there" in failure
-    assert "CheckpointConfig.S3Uri" in failure
-    assert sorted((ml_dir / "checkpoints").iterdir()) == before
-    assert "epoch=" not in job.stdout
+    assert "is of another job, so it is not loaded: hyperparameter epochs is 5 there" in failure
+    assert "and 3 here" in failure
+    assert len(list(folder.iterdir())) == 1
+    assert "Network" not in job.stderr
 
 
 FAULTS = """
