@@ -338,12 +338,12 @@ def test_training_goes_on_from_the_tarball_of_a_former_job_also_at_another_size(
     ml_dir = make_ml_dir(
         tmp_path / "ml",
         {**channels, "model": tarball},
-        {"epochs": "1", "image-size": "64", "backbone": "small"},
+        {"epochs": "1", "image-size": "48", "backbone": "small"},
     )
     job = run_train(ml_dir)
     assert job.returncode == 0, job.stderr
     former, info = load_info(trained / "model"), load_info(ml_dir / "model")
-    assert info.image_size == 64
+    assert info.image_size == 48
     assert info.data["former_model"]["created"] == former.created.isoformat()
     assert f"Training goes on from the model of {former.created.isoformat()}" in job.stderr
     card = (ml_dir / "output/data/MODEL_CARD.md").read_text()
