@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.docker import IMAGE, build
 from tests.jobs import ROOT, make_ml_dir, run_train
 from tests.server import Server, free_port
 
@@ -52,3 +53,15 @@ def server(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with Server.start(trained, free_port(), log) as running:
         running.wait_until_ready()
         yield running
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    """Build the image."""
+    return build(IMAGE)
+
+
+@pytest.fixture(scope="session")
+def serve_image(image: str) -> str:
+    """Build the image that only serves; its layers are there since the other one was built."""
+    return build(f"{image}-serve", "--target", "serve", ROOT)

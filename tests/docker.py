@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.jobs import ROOT
+
 IMAGE = "brain-tumor:test"
 
 
@@ -35,6 +37,13 @@ needs_docker = pytest.mark.skipif(
 needs_docker_command = pytest.mark.skipif(
     shutil.which("docker") is None, reason="there is no command docker"
 )
+
+
+def build(tag: str, *options: object) -> str:
+    """Build an image from the Dockerfile, or from what the options name; give its tag."""
+    built = docker("build", "-t", tag, *(options or [ROOT]), timeout=1500)
+    assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
+    return tag
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from pydicom.data import get_testdata_file
 
 from brain_tumor.training.metrics import METRIC_DEFINITIONS
 from tests.docker import (
-    IMAGE,
     container,
     docker,
     inspect,
@@ -34,26 +33,6 @@ _ASK = (
     "open('/scan.png', 'rb').read(), {'Content-Type': 'image/png'}); "
     "print(r.urlopen(q).read().decode())"
 )
-
-
-def _build(tag: str, *options: str) -> str:
-    built = subprocess.run(
-        ["docker", "build", "-t", tag, *options, ROOT], capture_output=True, text=True, timeout=1500
-    )
-    assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
-    return tag
-
-
-@pytest.fixture(scope="module")
-def image() -> str:
-    """Build the image."""
-    return _build(IMAGE)
-
-
-@pytest.fixture(scope="module")
-def serve_image(image: str) -> str:
-    """Build the image that only serves; its layers are there since the other one was built."""
-    return _build(f"{image}-serve", "--target", "serve")
 
 
 @pytest.fixture(scope="module")

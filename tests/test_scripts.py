@@ -18,6 +18,7 @@ SCRIPTS = sorted(
         *ROOT.glob("local_test/*.sh"),
         *ROOT.glob("tests/*.sh"),
         *ROOT.glob(".ci/*"),
+        *ROOT.glob("deploy/*/*.sh"),
     )
 )
 

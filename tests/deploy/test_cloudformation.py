@@ -1,0 +1,178 @@
+"""deploy/cloudformation: clean to cfn-lint, right to botocore, and made and deleted by moto."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import botocore.session
+import pytest
+from botocore.validate import ParamValidator
+from cfnlint.decode import cfn_yaml
+from moto import mock_aws
+
+from deploy import policies
+from deploy.session import Aws
+from tests.jobs import BIN, ROOT
+
+TEMPLATE = ROOT / "deploy/cloudformation/brain_tumor.yaml"
+ACCOUNT = "123456789012"
+REGION = "eu-central-1"
+IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/brain-tumor@sha256:" + 64 * "a"
+MODEL = f"s3://brain-tumor-{ACCOUNT}-{REGION}/output/job/output/model.tar.gz"
+_PSEUDO = {
+    "AWS::AccountId": ACCOUNT,
+    "AWS::Region": REGION,
+    "AWS::Partition": "aws",
+    "AWS::NoValue": None,
+}
+
+
+@pytest.fixture(scope="module")
+def template() -> dict[str, Any]:
+    """Give the template with its short forms written out."""
+    return json.loads(json.dumps(cfn_yaml.load(str(TEMPLATE))))  # type: ignore[no-any-return]
+
+
+def _resolve(template: dict[str, Any], value: Any) -> Any:
+    """Put in what CloudFormation would, with the default parameters; attributes are left names."""
+    names = {name: default["Default"] for name, default in template["Parameters"].items()}
+    names |= _PSEUDO
+    if isinstance(value, list):
+        return [_resolve(template, item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"Ref"}:
+        return names.get(value["Ref"], value["Ref"])
+    if set(value) == {"Fn::GetAtt"}:
+        return "the-attribute-" + "-".join(value["Fn::GetAtt"])
+    if set(value) == {"Fn::Sub"}:
+        return re.sub(r"\$\{(.+?)\}", lambda found: str(names.get(found[1])), value["Fn::Sub"])
+    if set(value) == {"Fn::If"}:
+        return _resolve(template, value["Fn::If"][2])
+    resolved = {key: _resolve(template, item) for key, item in value.items()}
+    return {key: item for key, item in resolved.items() if item is not None}
+
+
+def test_cfn_lint_finds_nothing_to_say() -> None:
+    done = subprocess.run([BIN / "cfn-lint", TEMPLATE], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("resource", "service", "operation", "added"),
+    [
+        ("Model", "sagemaker", "CreateModel", {"ModelName": "m"}),
+        ("EndpointConfig", "sagemaker", "CreateEndpointConfig", {"EndpointConfigName": "c"}),
+        ("ScalingTarget", "application-autoscaling", "RegisterScalableTarget", {}),
+        ("ErrorAlarm", "cloudwatch", "PutMetricAlarm", {}),
+        ("LatencyAlarm", "cloudwatch", "PutMetricAlarm", {}),
+    ],
+)
+def test_every_property_is_one_that_the_services_api_takes(
+    template: dict[str, Any], resource: str, service: str, operation: str, added: dict[str, str]
+) -> None:
+    properties = _resolve(template, template["Resources"][resource]["Properties"])
+    shape = botocore.session.get_session().get_service_model(service)
+    wanted = shape.operation_model(operation).input_shape
+    report = ParamValidator().validate({**properties, **added}, wanted)
+    assert not report.has_errors(), report.generate_report()
+    assert set(properties) <= set(wanted.members)
+
+
+def test_the_role_may_do_what_the_command_lines_role_may_and_no_more(
+    template: dict[str, Any],
+) -> None:
+    aws = Aws(None, REGION)
+    aws.__dict__["account"] = ACCOUNT
+    role = _resolve(template, template["Resources"]["Role"]["Properties"])
+    assert role["RoleName"] == aws.role_name
+    assert role["AssumeRolePolicyDocument"] == policies.trust_policy(aws)
+    (inline,) = role["Policies"]
+    assert inline["PolicyDocument"] == policies.execution_policy(aws)
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Give CloudFormation's client of an empty account."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "none")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    with mock_aws():
+        yield boto3.client("cloudformation")
+
+
+def _create(client: Any, **parameters: str) -> dict[str, str]:
+    """Make the stack; give the resources that moto knows how to make, by their logical names."""
+    client.create_stack(
+        StackName="brain-tumor",
+        TemplateBody=TEMPLATE.read_text(),
+        Capabilities=["CAPABILITY_NAMED_IAM"],
+        Parameters=[
+            {"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()
+        ],
+    )
+    made = client.list_stack_resources(StackName="brain-tumor")["StackResourceSummaries"]
+    return {
+        resource["LogicalResourceId"]: resource["PhysicalResourceId"]
+        for resource in made
+        if resource["LogicalResourceId"]
+    }
+
+
+# moto has no bucket policies, alarms and autoscaling in CloudFormation, and says so.
+@pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_stack_without_a_model_has_an_encrypted_bucket_a_registry_and_a_role_and_no_endpoint(
+    client: Any,
+) -> None:
+    made = _create(client)
+    assert set(made) == {"Bucket", "Repository", "Role"}
+    aws = Aws(None, REGION)
+    bucket = made["Bucket"]
+    assert bucket == aws.bucket
+    asked = boto3.client("s3").get_bucket_encryption(Bucket=bucket)
+    encrypted = asked["ServerSideEncryptionConfiguration"]
+    assert encrypted["Rules"][0]["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    (repository,) = boto3.client("ecr").describe_repositories()["repositories"]
+    assert repository["repositoryName"] == "brain-tumor"
+
+
+@pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_with_image_and_model_there_is_an_endpoint_which_goes_with_the_stack(client: Any) -> None:
+    made = _create(client, ImageUri=IMAGE, ModelDataUrl=MODEL)
+    sagemaker = boto3.client("sagemaker")
+    (model,) = sagemaker.list_models()["Models"]
+    described = sagemaker.describe_model(ModelName=model["ModelName"])
+    assert described["PrimaryContainer"]["Image"] == IMAGE
+    assert described["PrimaryContainer"]["ModelDataUrl"] == MODEL
+    assert described["ExecutionRoleArn"].endswith(":role/brain-tumor-execution")
+    assert len(sagemaker.list_endpoints()["Endpoints"]) == 1
+    (group,) = boto3.client("logs").describe_log_groups()["logGroups"]
+    assert group["retentionInDays"] == 30
+    assert {"Model", "EndpointConfig", "Endpoint", "EndpointLogs"} <= set(made)
+    client.delete_stack(StackName="brain-tumor")
+    assert sagemaker.list_endpoints()["Endpoints"] == []
+    assert sagemaker.list_models()["Models"] == []
+    assert boto3.client("iam").list_roles()["Roles"] == []
+
+
+def test_scans_and_images_outlive_the_stack(template: dict[str, Any]) -> None:
+    for name in ("Bucket", "Repository"):
+        resource = template["Resources"][name]
+        assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+
+
+def test_the_bucket_is_closed_to_the_world_and_to_what_does_not_come_by_tls(
+    template: dict[str, Any],
+) -> None:
+    blocked = template["Resources"]["Bucket"]["Properties"]["PublicAccessBlockConfiguration"]
+    assert len(blocked) == 4
+    assert set(blocked.values()) == {True}
+    policy = template["Resources"]["BucketPolicy"]["Properties"]["PolicyDocument"]
+    (statement,) = policy["Statement"]
+    assert (statement["Effect"], statement["Action"]) == ("Deny", "s3:*")
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
