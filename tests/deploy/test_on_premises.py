@@ -1,24 +1,22 @@
 """deploy/on_premises: its page's commands run with the real image, Compose and Caddy."""
 
-import http.client
 import json
 import os
 import re
 import shutil
-import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.deploy.stack import Stack
 from tests.deploy.tools import TOOLS, needs_tool
 from tests.docker import build, docker, inspect, needs_docker
 from tests.jobs import ROOT
 from tests.scans import encode, head
-from tests.server import Reply, free_port
+from tests.server import free_port
 
 FILES = ROOT / "deploy/on_premises"
 PROXY = "brain-tumor:test-proxy"
@@ -33,52 +31,6 @@ RUN ["python3", "-c", "import os; os.setxattr('/usr/bin/caddy', 'security.capabi
 ENV XDG_CONFIG_HOME=/config XDG_DATA_HOME=/data
 CMD ["caddy", "run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"]
 """
-
-
-@dataclass(frozen=True)
-class Stack:
-    """A folder that was unpacked, and how to talk to what runs there."""
-
-    folder: Path
-    port: int
-    env: dict[str, str]
-
-    def compose(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["docker", "compose", *words],
-            cwd=self.folder,
-            env=self.env,
-            capture_output=True,
-            text=True,
-            timeout=200,
-        )
-
-    def container(self, service: str) -> str:
-        return self.compose("ps", "-q", service).stdout.strip()
-
-    def token(self) -> str:
-        return (self.folder / "token").read_text().strip()
-
-    def request(
-        self,
-        path: str,
-        authorization: str | None = None,
-        body: bytes = b"",
-        length: int | None = None,
-    ) -> Reply:
-        context = ssl.create_default_context(cafile=self.folder / "tls.crt")
-        connection = http.client.HTTPSConnection(
-            "localhost", self.port, timeout=60, context=context
-        )
-        headers = {"Content-Type": "image/jpeg", "Content-Length": str(length or len(body))}
-        if authorization is not None:
-            headers["Authorization"] = authorization
-        try:
-            connection.request("POST" if length or body else "GET", path, body or None, headers)
-            reply = connection.getresponse()
-            return Reply(reply.status, dict(reply.getheaders()), reply.read())
-        finally:
-            connection.close()
 
 
 def _run(code: str, folder: Path, env: dict[str, str]) -> str:
@@ -184,8 +136,9 @@ def test_a_new_token_holds_at_once_and_an_empty_or_short_one_lets_nobody_in(stac
 
 
 def test_a_body_above_the_limit_gets_the_servers_own_413(stack: Stack) -> None:
-    # Announced and never sent: it is refused by its length.
-    reply = stack.request("/invocations", f"Bearer {stack.token()}", length=100_000_001)
+    # Announced and never sent to its end: it is refused by its length.
+    bearer = f"Bearer {stack.token()}"
+    reply = stack.request("/invocations", bearer, bytes(100_000), length=100_000_001)
     assert reply.status == 413
     assert json.loads(reply.body)["error"]["code"] == "body_too_large"
 

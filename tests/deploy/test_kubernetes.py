@@ -1,0 +1,102 @@
+"""deploy/kubernetes: valid to Kubernetes' own schemas, and as careful as its page says."""
+
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from tests.deploy.kubernetes import VERSIONS, validate, validate_pod
+from tests.jobs import ROOT
+
+FILES = ROOT / "deploy/kubernetes"
+
+
+def _server() -> dict[str, dict[str, Any]]:
+    documents = yaml.safe_load_all((FILES / "server.yaml").read_text())
+    return {document["kind"]: document for document in documents}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_document_for_kubernetes_is_valid_and_no_field_is_unknown(version: str) -> None:
+    documents = _server()
+    assert set(documents) == {
+        *("Namespace", "Deployment", "Service", "HorizontalPodAutoscaler"),
+        *("PodDisruptionBudget", "NetworkPolicy"),
+    }
+    for document in documents.values():
+        validate(document, version)
+
+
+def test_the_validator_refuses_a_field_that_does_not_exist() -> None:
+    deployment = _server()["Deployment"]
+    deployment["spec"]["template"]["spec"]["readOnlyRoot"] = True
+    with pytest.raises(kubernetes_validate.ValidationError):
+        validate(deployment, VERSIONS[-1])
+
+
+def _restricted(pod: dict[str, Any]) -> None:
+    """Check what the pod security standard `restricted` asks for, and a read-only root."""
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert not pod["automountServiceAccountToken"]
+    for each in pod["containers"]:
+        assert not each["securityContext"]["allowPrivilegeEscalation"]
+        assert each["securityContext"]["readOnlyRootFilesystem"]
+        assert each["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert {"cpu", "memory"} <= set(each["resources"]["limits"])
+    for volume in pod["volumes"]:
+        assert set(volume) - {"name"} <= {"emptyDir", "persistentVolumeClaim"}
+
+
+def test_pods_keep_to_the_restricted_standard_and_may_reach_nothing() -> None:
+    documents = _server()
+    _restricted(documents["Deployment"]["spec"]["template"]["spec"])
+    policy = documents["NetworkPolicy"]["spec"]
+    assert "Egress" in policy["policyTypes"]
+    assert policy["egress"] == []
+    labels = documents["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    for selector in (
+        policy["podSelector"]["matchLabels"],
+        documents["Service"]["spec"]["selector"],
+        documents["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
+    ):
+        assert selector.items() <= labels.items()
+
+
+def test_a_slow_start_is_not_killed_and_a_stop_has_time_to_drain() -> None:
+    pod = _server()["Deployment"]["spec"]["template"]["spec"]
+    (serve,) = pod["containers"]
+    startup = serve["startupProbe"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] >= 180
+    (drain,) = [
+        int(variable["value"])
+        for variable in serve["env"]
+        if variable["name"] == "BRAIN_TUMOR_DRAIN_SECONDS"
+    ]
+    before = int(serve["lifecycle"]["preStop"]["exec"]["command"][-1])
+    assert pod["terminationGracePeriodSeconds"] > before + drain
+
+
+# KServe's own fields of a predictor (ComponentExtensionSpec); all others are a pod's.
+_KSERVE = {
+    *("minReplicas", "maxReplicas", "scaleTarget", "scaleMetric", "containerConcurrency"),
+    *("timeout", "canaryTrafficPercent", "labels", "annotations"),
+}
+
+
+def test_kserves_predictor_is_a_pod_with_its_own_fields_and_asks_for_its_own_name() -> None:
+    service = yaml.safe_load((FILES / "kserve.yaml").read_text())
+    assert (service["apiVersion"], service["kind"]) == (
+        "serving.kserve.io/v1beta1",
+        "InferenceService",
+    )
+    predictor = service["spec"]["predictor"]
+    pod = {name: value for name, value in predictor.items() if name not in _KSERVE}
+    validate_pod(pod)
+    _restricted(pod)
+    (serve,) = pod["containers"]
+    assert serve["name"] == "kserve-container"
+    (name,) = [each["value"] for each in serve["env"] if each["name"] == "BRAIN_TUMOR_MODEL_NAME"]
+    assert name == service["metadata"]["name"]
+    assert serve["readinessProbe"]["httpGet"]["path"] == f"/v1/models/{name}"
