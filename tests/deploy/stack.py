@@ -36,19 +36,13 @@ class Stack:
         """Read the token that the proxy wants."""
         return (self.folder / "token").read_text().strip()
 
-    def request(
-        self,
-        path: str,
-        authorization: str | None = None,
-        body: bytes = b"",
-        length: int | None = None,
-    ) -> Reply:
-        """Ask the proxy by TLS; of a body of `length` bytes no more than `body` is sent."""
+    def request(self, path: str, authorization: str | None = None, body: bytes = b"") -> Reply:
+        """Ask the proxy by TLS."""
         context = ssl.create_default_context(cafile=self.folder / "tls.crt")
         connection = http.client.HTTPSConnection(
             "localhost", self.port, timeout=60, context=context
         )
-        headers = {"Content-Type": "image/jpeg", "Content-Length": str(length or len(body))}
+        headers = {"Content-Type": "image/jpeg"}
         if authorization is not None:
             headers["Authorization"] = authorization
         try:

@@ -72,7 +72,9 @@ def test_the_units_own_commands_start_a_server_that_answers_and_stop_it(
         for written, meant in there.items():
             command = command.replace(written, meant)
         commands[setting] = shlex.split(command)
-    with subprocess.Popen(commands["ExecStart"], stdout=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(
+        commands["ExecStart"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as running:
         try:
             wait_until_healthy(port)
             assert_classifies(port)
