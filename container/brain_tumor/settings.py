@@ -110,6 +110,29 @@ class Settings(BaseSettings):
         description="Images above this many million pixels are refused.",
     )
 
+    cluster_port: int = Field(
+        default=8890,
+        ge=1,
+        le=65534,
+        description="Port on which TensorFlow's workers talk to each other when several hosts "
+        "train together; what else they have to say goes to the chief's next port.",
+    )
+    cluster_addresses: dict[str, str] = Field(
+        default_factory=dict,
+        description="JSON: host name -> name:port to reach it by, where the names of "
+        "resourceconfig.json cannot be resolved, as on one machine.",
+    )
+    cluster_wait_seconds: float = Field(
+        # As long as AWS's own toolkit: hosts pull the image and the data at their own speed.
+        default=900,
+        gt=0,
+        description="How long a host waits for the others at the start.",
+    )
+    cluster_silence_seconds: float = Field(
+        default=40,
+        ge=2,
+        description="A host of which nothing is heard for so long is given up.",
+    )
     batch: bool = Field(
         default=False,
         validation_alias="SAGEMAKER_BATCH",

@@ -18,8 +18,10 @@ from brain_tumor.data.scans import decode_scans, require_every_class
 from brain_tumor.data.split import split_groups
 from brain_tumor.data.table import ScanTable, join
 from brain_tumor.errors import DataError
+from brain_tumor.training.cluster import ALONE, Cluster
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.input_data import ChannelConfig, open_channel
+from brain_tumor.training.pooling import pool
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ def read_channels(
     parameters: Hyperparameters,
     configs: Mapping[str, ChannelConfig] = MappingProxyType({}),
     search: FindPairs = find_pairs,
+    cluster: Cluster = ALONE,
 ) -> Channels:
     """Read the channels and search them together for copies.
 
@@ -69,23 +72,26 @@ def read_channels(
         parameters: image size, seed and validation share.
         configs: channel name -> its entry in inputdataconfig.json; one without comes as files.
         search: finds the pairs of scans that resemble each other.
+        cluster: the hosts; where they are several, each reads what it has, perhaps nothing of a
+            channel, and all get all.
 
     Raises:
         DataError: `train` is missing, a channel cannot be read, fewer than two classes, or a
             class in `val` or `test` that `train` has not.
     """
-    found = {side: _find(folders, configs, side) for side in _NAMES}
-    if found["train"] is None:
+    found = {side: _find(folders, configs, side, cluster) for side in _NAMES}
+    own = {
+        side: _read(side, *channel, parameters.image_size)
+        for side, channel in found.items()
+        if channel is not None
+    }
+    tables = pool(own, cluster)
+    if "train" not in tables:
         given = ", ".join(sorted(folders)) or "no channel at all"
         raise DataError(
             f"There is no training data: wanted a channel named train, found {given}. Usual "
             "cause: the job has no InputDataConfig, or its channel has another name."
         )
-    tables: dict[Side, ScanTable] = {
-        side: _read(side, *channel, parameters.image_size)
-        for side, channel in found.items()
-        if channel is not None
-    }
     together, tables = _searched(tables, search)
     train = tables["train"]
     class_names = sorted(set(train.labels))
@@ -112,15 +118,24 @@ def read_channels(
 
 
 def _find(
-    folders: Mapping[str, Path], configs: Mapping[str, ChannelConfig], side: Side
+    folders: Mapping[str, Path],
+    configs: Mapping[str, ChannelConfig],
+    side: Side,
+    cluster: Cluster,
 ) -> tuple[Path, ChannelConfig] | None:
     name = next((name for name in _NAMES[side] if name in folders), None)
     if name is None:
         return None
     folder, config = folders[name], configs.get(name, ChannelConfig())
-    if config.mode != "Pipe" and side != "train" and not folder.exists():
-        # inputdataconfig.json names it, but it is not there: a host may have been given none.
+    alone = cluster.size == 1
+    if config.mode == "Pipe" or (alone and side == "train"):
+        return folder, config
+    # inputdataconfig.json names it, but a host may have been given none of it.
+    if not folder.exists():
         log.warning("Channel %s: %s does not exist; it is taken for not given", side, folder)
+        return None
+    if not alone and not any(path.is_file() for path in folder.rglob("*")):
+        log.info("Channel %s: this host was given nothing of it", side)
         return None
     return folder, config
 

@@ -8,6 +8,7 @@ several files that fit together or do not, and knows nothing of what lies outsid
 """
 
 import hashlib
+import io
 import json
 import logging
 import os
@@ -16,7 +17,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,6 +123,18 @@ def identity_of(channels: Channels, parameters: Hyperparameters) -> dict[str, An
     }
 
 
+def pack(past: Past) -> bytes:
+    """Write what a checkpoint holds as bytes, for hosts that have not got the file."""
+    stream = io.BytesIO()
+    np.savez(stream, **_arrays(past, {}))
+    return stream.getvalue()
+
+
+def unpack(payload: bytes) -> Past:
+    """Read what `pack` wrote."""
+    return _past(*_load(io.BytesIO(payload)))
+
+
 def _fingerprint(table: ScanTable) -> str:
     """SHA-256 over pixels and labels, in the order of the rows that a sampler draws."""
     rows = zip(table.digests, table.labels, strict=True)
@@ -159,15 +172,20 @@ def _arrays(past: Past, identity: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(file: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Read all of a file, which checks all of it."""
-    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
-    document = json.loads(arrays.pop("document").tobytes())
+    with file.open("rb") as stream:
+        document, arrays = _load(stream)
     if document["format"] != FORMAT:
         raise CheckpointError(
             f"Checkpoint {file} has format {document['format']}; this version reads {FORMAT}. "
             f"Usual cause: the image was exchanged meanwhile. {_WHAT_TO_DO}"
         )
     return document, arrays
+
+
+def _load(stream: IO[bytes]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    with np.load(stream, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    return json.loads(arrays.pop("document").tobytes()), arrays
 
 
 def _past(document: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Past:

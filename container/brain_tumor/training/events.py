@@ -4,6 +4,7 @@ They are written with TensorFlow's own `tf.summary.write`: `tf.summary.scalar` a
 package tensorboard, which nothing else here needs. What they would add is a word of metadata.
 """
 
+from functools import cached_property
 from pathlib import Path
 
 import tensorflow as tf
@@ -19,8 +20,14 @@ class EventLog:
     """One run of TensorBoard's; a job that is resumed adds a file to it."""
 
     def __init__(self, folder: Path) -> None:
-        """Begin a file in `folder`, which is made."""
-        self._writer = tf.summary.create_file_writer(str(folder))
+        """Take the folder, which is made with the first file in it."""
+        self._folder = folder
+
+    @cached_property
+    def _writer(self) -> tf.summary.SummaryWriter:
+        # Not before it is needed: nothing may be computed before the strategy is chosen by which
+        # several hosts train.
+        return tf.summary.create_file_writer(str(self._folder))
 
     def add(self, epoch: Epoch) -> None:
         """Write the figures of an epoch, and see that they are on disk: the platform reads on."""

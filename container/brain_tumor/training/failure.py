@@ -20,6 +20,7 @@ from typing import IO
 
 from brain_tumor.errors import BrainTumorError, DiskFullError
 from brain_tumor.resources import allowed_memory, resident_memory
+from brain_tumor.training.exchange import HostError
 
 _LONGEST = 1024
 _RESERVED = 4096
@@ -93,6 +94,8 @@ def cause_of(error: BaseException) -> str:
 
 def exit_code_of(error: BaseException) -> int:
     """Give the exit code that a job which failed ends with; never 0."""
+    if isinstance(error, HostError) and error.__cause__ is not None:
+        return exit_code_of(error.__cause__)
     if isinstance(error, SystemExit) and isinstance(error.code, int):
         return error.code & 0xFF or 1
     if isinstance(error, KeyboardInterrupt):

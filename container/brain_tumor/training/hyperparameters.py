@@ -75,7 +75,7 @@ class Hyperparameters(BaseModel):
         default=32,
         ge=1,
         le=4096,
-        description="Scans a training step.",
+        description="Scans a training step, on all workers together.",
         json_schema_extra=tuning("Logarithmic", 8, 128),
     )
     learning_rate: float | None = Field(

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 import brain_tumor
 from brain_tumor.training.channels import Channels
+from brain_tumor.training.cluster import ALONE, Cluster
 from brain_tumor.training.distillation import RATE_SHARE, Batch, lesson_cost, teach
 from brain_tumor.training.evaluation import label_indices
 from brain_tumor.training.events import EventLog
@@ -32,6 +33,7 @@ from brain_tumor.training.record import Record
 from brain_tumor.training.sampling import Sampler
 from brain_tumor.training.schedule import Schedule
 from brain_tumor.training.soup import train_soup
+from brain_tumor.training.strategy import Part, make_strategy
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,7 @@ def train_network(
     record: Record | None = None,
     former: FormerModel | None = None,
     events: EventLog | None = None,
+    cluster: Cluster = ALONE,
 ) -> tuple[keras.Model, Training]:
     """Train on the train channel and keep the epoch, or the soup of epochs, that is best on val.
 
@@ -57,18 +60,21 @@ def train_network(
         record: what former runs of the job did, and where this one notes how far it is.
         former: the model that training goes on from.
         events: where each epoch is noted for TensorBoard.
+        cluster: the hosts, each of which calls this with the same scans and the same past.
 
     Returns:
         The network as it will be served (in float32), and how training went.
     """
     record = record or Record()
+    strategy = make_strategy(cluster)
     keras.utils.set_random_seed(parameters.seed)
     names = channels.class_names
     # In float32, whatever type training computes in.
     served = build_network(parameters, len(names))
     log.info("Network %s: %d parameters", served.name, served.count_params())
     keras.mixed_precision.set_global_policy(_policy(parameters))
-    network = build_network(parameters, len(names))
+    with strategy.scope():
+        network = build_network(parameters, len(names))
     if former is None:
         set_pretrained_weights(network, parameters, pretrained)
     else:
@@ -82,16 +88,18 @@ def train_network(
         parameters.batch_size,
         parameters.seed if parameters.augment else None,
         record.all_steps,
+        Part(cluster.hosts.index, cluster.size),
     )
     training = _train(
-        (network, served),
+        partial(Trainer, network, served, parameters, cluster=cluster, strategy=strategy),
         (iter(train), validation_batches(channels)),
         parameters,
         math.ceil(sampler.scans / parameters.batch_size),
         None if seconds is None else record.seconds_before + seconds,
         stop_asked,
-        partial(_report, events),
+        partial(_report, events) if cluster.is_chief else _keep_quiet,
         record,
+        cluster,
     )
     keras.mixed_precision.set_global_policy("float32")
     kept = " and ".join(str(epoch) for epoch in training.kept_epochs)
@@ -106,16 +114,19 @@ def train_network(
 
 
 def _train(
-    networks: tuple[keras.Model, keras.Model],
+    make_trainer: Callable[..., Trainer],
     data: tuple[Iterator[Batch], tf.data.Dataset],
     parameters: Hyperparameters,
     steps: int,
     seconds: float | None,
-    stop_asked: Callable[[], bool],
+    stop_here: Callable[[], bool],
     report: Callable[[Epoch], None],
     record: Record,
+    cluster: Cluster,
 ) -> Training:
     """Train the members, then teach their mean; the time is divided by what each part costs."""
+    # What several hosts decide by is the same on all of them.
+    seconds, stop_asked = cluster.told_by_chief(lambda: seconds), cluster.agreed(stop_here)
     lessons = parameters.most_lessons * lesson_cost(parameters.most_members)
     members_share = parameters.most_epochs / (parameters.most_epochs + lessons)
     schedule = Schedule(
@@ -125,9 +136,8 @@ def _train(
         parameters.patience,
         None if seconds is None else seconds * members_share,
     )
-    trainer = Trainer(*networks, parameters)
     soup, members = train_soup(
-        trainer, *data, schedule, parameters.most_members, stop_asked, report, record
+        make_trainer(), *data, schedule, parameters.most_members, stop_asked, report, record
     )
     if soup.kept is not None or not lessons or (stop_asked() and not record.is_inside_a_loop):
         return soup
@@ -138,8 +148,10 @@ def _train(
         peak_rate=parameters.peak_rate * RATE_SHARE,
         seconds=None if seconds is None else max(0.0, seconds - record.clock()),
     )
-    pupil = Trainer(*networks, parameters, taught=True)
-    return teach(pupil, soup, members, *data, schedule, parameters.seed, stop_asked, report, record)
+    # Each host mixes its part in its own way.
+    seed = parameters.seed + cluster.hosts.index
+    pupil = make_trainer(taught=True)
+    return teach(pupil, soup, members, *data, schedule, seed, stop_asked, report, record)
 
 
 def library_versions() -> dict[str, str]:
@@ -167,3 +179,7 @@ def _report(events: EventLog | None, epoch: Epoch) -> None:
     print(epoch.metric_line(), flush=True)
     if events is not None:
         events.add(epoch)
+
+
+def _keep_quiet(_: Epoch) -> None:
+    """Leave the metric lines to the chief, or the platform would match each several times."""

@@ -111,7 +111,7 @@ class _Loop:
             train_accuracy,
             scores.loss,
             scores.accuracy,
-            float(self._trainer.optimizer.learning_rate),
+            float(self._trainer.optimizer.learning_rate.numpy()),
             self._clock() - self._begin,
         )
         self._epochs.append(epoch)

@@ -11,6 +11,7 @@ from brain_tumor.training.augmentation import augment
 from brain_tumor.training.channels import Channels
 from brain_tumor.training.evaluation import label_indices
 from brain_tumor.training.sampling import Sampler
+from brain_tumor.training.strategy import WHOLE, Part
 
 _EVALUATION_BATCH = 64
 
@@ -22,6 +23,7 @@ def training_batches(
     batch_size: int,
     seed: int | None,
     first: int = 0,
+    part: Part = WHOLE,
 ) -> tf.data.Dataset:
     """Give an endless stream of batches, epoch after epoch as the sampler draws them.
 
@@ -34,9 +36,10 @@ def training_batches(
         batch_size: scans a batch; an epoch's last scans are made up to a batch by the next's first.
         seed: of the random variation of each scan; None leaves scans as they are.
         first: number of the first batch that is given; those before it were used already.
+        part: which part of every batch is given. Each part's scans vary in their own way.
 
     Returns:
-        Batches of (images float32 (batch, size, size, 1), labels int32 (batch,)).
+        Batches of (images float32 (batch, size, size, 1), labels int32 (batch,)), or of the part.
     """
 
     def rows() -> Iterator[NDArray[np.int32]]:
@@ -46,9 +49,11 @@ def training_batches(
             yield sampler.epoch(number)
 
     epochs = tf.data.Dataset.from_generator(rows, output_signature=tf.TensorSpec((None,), tf.int32))
-    batches = _gather(epochs.unbatch().batch(batch_size, drop_remainder=True), pixels, labels)
+    drawn = epochs.unbatch().batch(batch_size, drop_remainder=True)
+    place = part.of(batch_size)
+    batches = _gather(drawn.map(lambda batch: batch[place]), pixels, labels)
     if seed is not None:
-        seeds = tf.data.Dataset.counter(first)
+        seeds = tf.data.Dataset.counter(first * part.count + part.index, part.count)
         batches = tf.data.Dataset.zip((batches, seeds)).map(
             lambda batch, number: (augment(batch[0], tf.stack([seed, number])), batch[1]),
             num_parallel_calls=tf.data.AUTOTUNE,

@@ -45,7 +45,10 @@ class Record:
     """
 
     def __init__(
-        self, past: Past | None = None, write: Callable[[Past], None] | None = None
+        self,
+        past: Past | None = None,
+        write: Callable[[Past], None] | None = None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         """Begin anew or with what a checkpoint holds.
 
@@ -53,17 +56,20 @@ class Record:
             past: what former runs of the job did.
             write: called with what there is after each epoch; None: nothing is kept, as where
                 there is no folder of checkpoints, or on a host that is not to write there.
+            clock: seconds, the same on all hosts; None: this host's own.
         """
         past = past or Past()
         self.finished = list(past.finished)
         self._loop = past.loop
         self._write = write
         self.seconds_before = past.seconds
-        self._begin = time.monotonic() - past.seconds
+        # Looked up late: a test may exchange it.
+        self._now = clock or (lambda: time.monotonic())
+        self._begin = self._now() - past.seconds
 
     def clock(self) -> float:
         """Give the seconds that training took so far, in all runs of the job."""
-        return time.monotonic() - self._begin
+        return self._now() - self._begin
 
     @property
     def is_inside_a_loop(self) -> bool:
@@ -87,8 +93,10 @@ class Record:
 
     def keep(self, state: Callable[[], LoopState]) -> None:
         """Write down where the loop under way stands."""
+        # On every host: all look at a common clock equally often.
+        seconds = self.clock()
         if self._write:
-            self._write(Past(self.clock(), self.finished, state()))
+            self._write(Past(seconds, self.finished, state()))
 
     def finish(self, fitted: Fit, weights: Weights) -> None:
         """Note that a loop ended, for those that come after it."""

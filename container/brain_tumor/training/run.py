@@ -9,8 +9,9 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from brain_tumor import artifact
 from brain_tumor.data.neighbours import find_pairs
@@ -20,12 +21,14 @@ from brain_tumor.errors import BrainTumorError
 from brain_tumor.logs import configure_logging
 from brain_tumor.settings import load_settings
 from brain_tumor.training.channels import Channels, read_channels
-from brain_tumor.training.checkpoints import Checkpoints, identity_of
+from brain_tumor.training.checkpoints import Checkpoints, identity_of, pack, unpack
+from brain_tumor.training.cluster import Cluster, Hosts, join, read_hosts
 from brain_tumor.training.failure import (
     FailureFile,
     JobFailedError,
     cause_of,
     exit_code_of,
+    shortened,
     writing_to,
 )
 from brain_tumor.training.former import FormerModel, read_former
@@ -59,6 +62,9 @@ class Job:
     """What inputdataconfig.json says of each channel."""
     model_dir: Path
     output_dir: Path
+    hosts: Hosts
+    end: Callable[[str], None]
+    """Ends the process when another host failed; called with the cause, from another thread."""
     checkpoint_dir: Path | None = None
     """Where checkpoints are read and written; one that is not there: nowhere."""
     warm_pool_cache: Path | None = None
@@ -85,6 +91,8 @@ def main() -> None:
             input_data=given.input_data_config,
             model_dir=Path(given.model_dir),
             output_dir=Path(given.output_data_dir),
+            hosts=read_hosts(given.resource_config),
+            end=partial(_end, failure),
             checkpoint_dir=Path(environment.base_dir) / "checkpoints",
             warm_pool_cache=load_settings().warm_pool_cache,
         )
@@ -102,11 +110,19 @@ def main() -> None:
     stop.ignore()
 
 
+def _end(failure: FailureFile, sentence: str) -> NoReturn:
+    """End the process from another thread: the main one may hang in a collective for ever."""
+    log.error("%s", sentence)
+    failure.write(shortened(sentence))
+    logging.shutdown()
+    os._exit(1)
+
+
 def train(job: Job, stop_asked: Callable[[], bool]) -> None:
-    """Read, train, evaluate, report, save.
+    """Read, train, evaluate, report, save; where there are several hosts, together with them.
 
     Args:
-        job: hyperparameters and folders.
+        job: hyperparameters, folders and hosts.
         stop_asked: True once training shall end early and save what it has.
 
     Raises:
@@ -116,22 +132,34 @@ def train(job: Job, stop_asked: Callable[[], bool]) -> None:
     parameters = parse_hyperparameters(job.hyperparameters, continues=_FORMER in job.channels)
     log.info("Hyperparameters: %s", parameters.model_dump_json(by_alias=True))
 
+    with join(job.hosts, load_settings(), stop_asked, job.end) as cluster:
+        _train(job, parameters, stop_asked, cluster)
+
+
+def _train(
+    job: Job, parameters: Hyperparameters, stop_asked: Callable[[], bool], cluster: Cluster
+) -> None:
     deadline = Deadline(60 * parameters.time_budget_minutes)
 
     # --- Data ---
     artifact.remove_leftovers(job.model_dir)
     configs = read_input_data_config(job.input_data)
     search = remembering(job.warm_pool_cache) if job.warm_pool_cache else find_pairs
-    channels = read_channels(job.channels, parameters, configs, search)
-    with writing_to(job.output_dir):
-        write_report(channels.report, job.output_dir, "training job")
+    channels = read_channels(job.channels, parameters, configs, search, cluster)
+    if cluster.is_chief:
+        with writing_to(job.output_dir):
+            write_report(channels.report, job.output_dir, "training job")
     former = None
     if parameters.continues:
         former = read_former(job.channels[_FORMER], parameters, channels.class_names)
 
     # --- What former runs of this job did: SageMaker restores their checkpoints ---
-    checkpoints = _open_checkpoints(job, channels, parameters, former)
-    past = checkpoints.newest() if checkpoints else Past()
+    checkpoints = None
+    if cluster.is_chief:
+        checkpoints = _open_checkpoints(job, channels, parameters, former)
+    past = cluster.given_by_chief(
+        lambda: checkpoints.newest() if checkpoints else Past(), pack, unpack
+    )
     deadline.spend(past.seconds)
 
     # --- Training ---
@@ -145,10 +173,15 @@ def train(job: Job, stop_asked: Callable[[], bool]) -> None:
         stop_asked,
         job.channels.get("pretrained"),
         deadline.for_training(),
-        Record(past, checkpoints.write if checkpoints else None),
+        Record(past, checkpoints.write if checkpoints else None, cluster.clock),
         former,
         event_log,
+        cluster,
     )
+    if not cluster.is_chief:
+        # The platform puts the files of all hosts together: one of them may write.
+        return
+    stop_asked = cluster.anywhere(stop_asked)
 
     # --- What validation teaches: the temperature, what is foreign, what is uncertain ---
     temperature = assess.calibrate(network, channels)

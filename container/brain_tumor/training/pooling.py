@@ -1,0 +1,154 @@
+"""Scans that are spread over the hosts of a job: each host gets those that only others have.
+
+With FullyReplicated channels all hosts hold the same scans and nothing but a list is sent. With
+ShardedByS3Key each has some, perhaps none; decoded scans are small, and the search for copies and
+leaks has to see all of them together. What a host really has is compared, so it does not matter
+what inputdataconfig.json calls it, which in local mode says nothing.
+"""
+
+import io
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brain_tumor.data.archive import Scan, Side
+from brain_tumor.data.neighbours import NO_PAIRS
+from brain_tumor.data.table import Cues, Damaged, ScanTable
+from brain_tumor.data.thumbnails import Thumbnails
+from brain_tumor.training.cluster import Cluster
+
+log = logging.getLogger(__name__)
+
+Tables = dict[Side, ScanTable]
+_SIDES: tuple[Side, ...] = ("train", "val", "test")
+_Key = tuple[str, str, str]
+"""Side, file and digest of a scan: the same on two hosts is the same scan."""
+
+
+def pool(tables: Tables, cluster: Cluster) -> Tables:
+    """Return the tables of all hosts as one; every host calls this, and gets the same.
+
+    Args:
+        tables: what this host has read; none of a side that it was given nothing of.
+        cluster: the hosts.
+
+    Returns:
+        Rows in the order of their file names, as one host that has all would read them.
+    """
+    if cluster.size == 1:
+        return tables
+    own = _keys(tables)
+    keys = [
+        [(side, file, digest) for side, file, digest in json.loads(summary)]
+        for summary in cluster.from_each(lambda: json.dumps(own).encode())
+    ]
+    if all(each == keys[0] for each in keys):
+        return tables
+    # The first host that has a scan sends it.
+    known = {key for before in keys[: cluster.hosts.index] for key in before}
+    sent = {
+        side: table.rows([row for row, key in enumerate(_keys({side: table})) if key not in known])
+        for side, table in tables.items()
+    }
+    parts = [unpack(payload) for payload in cluster.from_each(lambda: pack(sent))]
+    return _joined(parts, cluster.hosts.names)
+
+
+def _keys(tables: Mapping[Side, ScanTable]) -> list[_Key]:
+    return [
+        (side, scan.file, digest)
+        for side, table in tables.items()
+        for scan, digest in zip(table.scans, table.digests, strict=True)
+    ]
+
+
+def _joined(parts: Sequence[Tables], hosts: Sequence[str]) -> Tables:
+    counts = {
+        host: {str(side): len(table) for side, table in part.items()}
+        for host, part in zip(hosts, parts, strict=True)
+    }
+    log.info("Scans that each host adds to those of the hosts before it: %s", counts)
+    sides: dict[Side, list[ScanTable]] = {}
+    for host, part in zip(hosts, parts, strict=True):
+        for side, table in part.items():
+            taken = {file for each in sides.get(side, []) for file in each.files}
+            sides.setdefault(side, []).append(_renamed(table, taken, host))
+    return {side: _sorted(sides[side]) for side in _SIDES if side in sides}
+
+
+def _renamed(table: ScanTable, taken: set[str], host: str) -> ScanTable:
+    """Put the host before a name that another host has for another scan."""
+    scans = [
+        replace(scan, file=f"{host}/{scan.file}") if scan.file in taken else scan
+        for scan in table.scans
+    ]
+    return replace(table, scans=scans)
+
+
+def _sorted(tables: Sequence[ScanTable]) -> ScanTable:
+    scans = [scan for table in tables for scan in table.scans]
+    order = sorted(range(len(scans)), key=lambda row: scans[row].file)
+    digests = [digest for table in tables for digest in table.digests]
+    cues = [cue for table in tables for cue in table.cues]
+    return ScanTable(
+        scans=[scans[row] for row in order],
+        digests=[digests[row] for row in order],
+        pixels=np.concatenate([table.pixels for table in tables])[order],
+        damaged=sorted(
+            {entry for table in tables for entry in table.damaged}, key=lambda entry: entry.file
+        ),
+        pictures=np.arange(len(order), dtype=np.int32),
+        groups=np.arange(len(order), dtype=np.int32),
+        thumbnails=Thumbnails(
+            np.concatenate([table.thumbnails.whole for table in tables])[order],
+            np.concatenate([table.thumbnails.head for table in tables])[order],
+        ),
+        cues=[cues[row] for row in order],
+        pairs=NO_PAIRS,
+    )
+
+
+def pack(tables: Mapping[Side, ScanTable]) -> bytes:
+    """Write tables, with nothing numbered in them, as bytes that numpy reads without pickles."""
+    arrays: dict[str, NDArray[np.uint8]] = {}
+    for side, table in tables.items():
+        rows = {
+            "scans": [asdict(scan) for scan in table.scans],
+            "digests": table.digests,
+            "damaged": [asdict(entry) for entry in table.damaged],
+            "cues": [asdict(cue) for cue in table.cues],
+        }
+        arrays[f"{side}.rows"] = np.frombuffer(json.dumps(rows).encode(), np.uint8)
+        arrays[f"{side}.pixels"] = table.pixels
+        arrays[f"{side}.whole"] = table.thumbnails.whole
+        arrays[f"{side}.head"] = table.thumbnails.head
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **arrays)
+    return file.getvalue()
+
+
+def unpack(payload: bytes) -> Tables:
+    """Read what `pack` wrote."""
+    tables: Tables = {}
+    with np.load(io.BytesIO(payload), allow_pickle=False) as arrays:
+        for side in _SIDES:
+            if f"{side}.rows" not in arrays:
+                continue
+            rows = json.loads(arrays[f"{side}.rows"].tobytes())
+            count = len(rows["digests"])
+            tables[side] = ScanTable(
+                scans=[Scan(**scan) for scan in rows["scans"]],
+                digests=rows["digests"],
+                pixels=arrays[f"{side}.pixels"],
+                damaged=[Damaged(**entry) for entry in rows["damaged"]],
+                pictures=np.arange(count, dtype=np.int32),
+                groups=np.arange(count, dtype=np.int32),
+                thumbnails=Thumbnails(arrays[f"{side}.whole"], arrays[f"{side}.head"]),
+                cues=[Cues(**cue) for cue in rows["cues"]],
+                pairs=NO_PAIRS,
+            )
+    return tables

@@ -1,0 +1,92 @@
+"""How training is spread over hosts and GPUs: TensorFlow's strategies, and each one's part."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from brain_tumor.errors import HyperparameterError
+from brain_tumor.training.cluster import Cluster
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of `count` parts of every batch."""
+
+    index: int = 0
+    count: int = 1
+
+    def of(self, batch: int) -> slice:
+        """Return the rows of a batch of so many that are this part's; parts may differ by one."""
+        return slice(self.index * batch // self.count, (self.index + 1) * batch // self.count)
+
+
+WHOLE = Part()
+
+
+def make_strategy(cluster: Cluster) -> tf.distribute.Strategy:
+    """Choose the strategy; call this before TensorFlow has computed anything.
+
+    Several hosts: MultiWorkerMirroredStrategy over all hosts and their GPUs. One host with several
+    GPUs: MirroredStrategy. Else TensorFlow's default, which adds nothing.
+    """
+    if cluster.size > 1:
+        # TensorFlow reads it, as does a library that asks where it runs.
+        os.environ["TF_CONFIG"] = cluster.tf_config()
+        with _own_sigterm():
+            return tf.distribute.MultiWorkerMirroredStrategy()
+    if len(tf.config.list_physical_devices("GPU")) > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep what SIGTERM does: TensorFlow's preemption notifier would take the signal for itself."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+
+
+def require_a_scan_for_each(batch_size: int, strategy: tf.distribute.Strategy) -> None:
+    """Make sure that every replica has a part of every batch.
+
+    Raises:
+        HyperparameterError: the batch is smaller than the number of replicas.
+    """
+    replicas = strategy.num_replicas_in_sync
+    if batch_size < replicas:
+        raise HyperparameterError(
+            f"Hyperparameter batch-size={batch_size} cannot be used on {replicas} processors that "
+            "train together: it is the size of the whole batch, of which each takes a part. Give "
+            f"{replicas} or more."
+        )
+
+
+def spread(strategy: tf.distribute.Strategy, batch: tuple[tf.Tensor, ...]) -> Any:
+    """Divide this host's part of a batch among its GPUs; with one of them there is nothing to do.
+
+    Args:
+        strategy: whose devices they are.
+        batch: tensors (n, ...).
+
+    Returns:
+        What `strategy.run` takes as `args`.
+    """
+    if strategy.num_replicas_in_sync == 1:
+        return batch
+    devices = len(strategy.extended.worker_devices)
+    if devices == 1:
+        return batch
+    rows = len(batch[0])
+
+    def part(context: tf.distribute.experimental.ValueContext) -> Any:
+        # Counted over all hosts, each with the same number of devices.
+        place = context.replica_id_in_sync_group % devices
+        return tuple(tensor[Part(place, devices).of(rows)] for tensor in batch)
+
+    return strategy.experimental_distribute_values_from_function(part)

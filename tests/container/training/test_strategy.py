@@ -1,0 +1,78 @@
+"""training.strategy: how a batch is divided, and that it makes no difference."""
+
+import os
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from brain_tumor.errors import HyperparameterError
+from brain_tumor.training.cluster import ALONE
+from brain_tumor.training.strategy import Part, make_strategy, require_a_scan_for_each, spread
+from tests.hosts import free_ports
+
+Weights = list[NDArray[np.float32]]
+
+
+@given(st.integers(1, 64).flatmap(lambda n: st.tuples(st.integers(n, 4096), st.just(n))))
+def test_parts_are_the_whole_batch_once_and_differ_by_one_at_most(batch: tuple[int, int]) -> None:
+    scans, count = batch
+    rows = [list(range(scans))[Part(index, count).of(scans)] for index in range(count)]
+    assert [row for part in rows for row in part] == list(range(scans))
+    assert max(map(len, rows)) - min(map(len, rows)) <= 1
+
+
+def test_one_host_without_gpus_trains_as_if_there_were_no_strategy() -> None:
+    strategy = make_strategy(ALONE)
+    assert strategy is tf.distribute.get_strategy()
+    batch = (tf.zeros((3, 8, 8, 1)), tf.zeros(3, tf.int32))
+    assert spread(strategy, batch) is batch
+
+
+def test_a_batch_too_small_to_be_divided_is_refused() -> None:
+    class Four:
+        num_replicas_in_sync = 4
+
+    require_a_scan_for_each(4, Four())
+    with pytest.raises(HyperparameterError, match=r"batch-size=3 .* 4 processors .* 4 or more"):
+        require_a_scan_for_each(3, Four())
+
+
+def _start(out: Path, *strategies: str, **env: str) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "tests.steps", str(out), *strategies]
+    return subprocess.Popen(command, env={**os.environ, **env})
+
+
+def _weights(out: Path, strategy: str) -> Weights:
+    with np.load(out) as arrays:
+        count = len([name for name in arrays if name.startswith(f"{strategy}/")])
+        return [arrays[f"{strategy}/{number}"] for number in range(count)]
+
+
+def test_two_gpus_or_two_hosts_take_the_steps_that_one_takes(tmp_path: Path) -> None:
+    # Uneven parts of a batch of seven; logical CPUs stand for GPUs.
+    addresses = " ".join(f"127.0.0.1:{port}" for port in islice(free_ports(), 2))
+    processes = [
+        _start(tmp_path / "one.npz", "default", "mirrored"),
+        *(
+            _start(tmp_path / f"{host}.npz", "workers", HOSTS=f"{host} {addresses}")
+            for host in ("algo-1", "algo-2")
+        ),
+    ]
+    try:
+        assert [process.wait(timeout=120) for process in processes] == [0, 0, 0]
+    finally:
+        for process in processes:
+            process.kill()
+    wanted = _weights(tmp_path / "one.npz", "default")
+    for file, strategy in (("one", "mirrored"), ("algo-1", "workers"), ("algo-2", "workers")):
+        found = _weights(tmp_path / f"{file}.npz", strategy)
+        for array, want in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(array, want, rtol=1e-3, atol=1e-5)

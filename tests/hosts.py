@@ -1,0 +1,107 @@
+"""Jobs on several hosts: an /opt/ml folder for each, and a `train` process for each."""
+
+import json
+import os
+import socket
+import subprocess
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.jobs import BIN, make_ml_dir
+
+Channels = Mapping[str, Path]
+SMALL = {"epochs": "2", "image-size": "32", "batch-size": "8", "backbone": "small"}
+
+
+def make_hosts(
+    base: Path, channels: Sequence[Channels], hyperparameters: Mapping[str, str]
+) -> dict[str, Path]:
+    """Lay out /opt/ml for each host, algo-1 first, with its own channels."""
+    names = [f"algo-{number}" for number in range(1, len(channels) + 1)]
+    hosts = {}
+    for name, given in zip(names, channels, strict=True):
+        hosts[name] = make_ml_dir(base / name, given, hyperparameters)
+        # As jobs of today have it: the groups' hosts in any order, no topology.
+        groups = {"instance_group_name": "workers", "instance_type": "ml.c7i.large"}
+        config = {
+            "current_host": name,
+            "hosts": names,
+            "current_instance_type": "ml.c7i.large",
+            "current_group_name": "workers",
+            "instance_groups": [{**groups, "hosts": names[::-1]}],
+            "network_interface_name": "eth0",
+            "topology": None,
+        }
+        file = hosts[name] / "input" / "config" / "resourceconfig.json"
+        file.write_text(json.dumps(config))
+    return hosts
+
+
+def shards(prepared: Path, folder: Path) -> list[Channels]:
+    """Give what ShardedByS3Key may give two hosts: one of them has most of train, and all of test.
+
+    Objects lie there as they are; val is with the other host.
+    """
+    channels: list[dict[str, Path]] = []
+    for number, rows in enumerate((slice(0, 23), slice(23, None))):
+        part = folder / f"shard-{number}"
+        with zipfile.ZipFile(prepared / "Train.zip") as archive:
+            archive.extractall(part, sorted(archive.namelist())[rows])
+        channels.append({"train": part})
+    channels[0]["test"], channels[1]["val"] = prepared / "Test.zip", prepared / "Val.zip"
+    return list(channels)
+
+
+@contextmanager
+def start(hosts: Mapping[str, Path], **env: str) -> Iterator[dict[str, subprocess.Popen[str]]]:
+    """Run `train` for each host on this machine, each on ports of its own; end what still runs."""
+    addresses = {name: f"127.0.0.1:{port}" for name, port in zip(hosts, free_ports(), strict=False)}
+    processes = {}
+    try:
+        for name, ml_dir in hosts.items():
+            given = {
+                "SAGEMAKER_BASE_DIR": str(ml_dir),
+                "BRAIN_TUMOR_CLUSTER_ADDRESSES": json.dumps(addresses),
+            }
+            with (ml_dir / "stderr.log").open("w") as log:
+                processes[name] = subprocess.Popen(
+                    [BIN / "brain-tumor", "train"],
+                    env={**os.environ, **given, **env},
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                )
+        yield processes
+    finally:
+        for process in processes.values():
+            process.kill()
+            process.communicate()
+
+
+def run(hosts: Mapping[str, Path], timeout: float = 120, **env: str) -> dict[str, int]:
+    """Run `train` on every host and give the exit codes; the logs are left in the folders."""
+    with start(hosts, **env) as processes:
+        for name, process in processes.items():
+            printed, _ = process.communicate(timeout=timeout)
+            (hosts[name] / "stdout.log").write_text(printed)
+        return {name: process.returncode for name, process in processes.items()}
+
+
+def failure(ml_dir: Path) -> str:
+    """Return what a host wrote into output/failure."""
+    return (ml_dir / "output" / "failure").read_text()
+
+
+def free_ports() -> Iterator[int]:
+    """Give ports that are free, and whose next ones are too."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+        yield port
