@@ -80,7 +80,7 @@ def start(hosts: Mapping[str, Path], **env: str) -> Iterator[dict[str, subproces
             process.communicate()
 
 
-def run(hosts: Mapping[str, Path], timeout: float = 120, **env: str) -> dict[str, int]:
+def run(hosts: Mapping[str, Path], timeout: float = 300, **env: str) -> dict[str, int]:
     """Run `train` on every host and give the exit codes; the logs are left in the folders."""
     with start(hosts, **env) as processes:
         for name, process in processes.items():
