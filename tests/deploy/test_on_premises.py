@@ -20,7 +20,10 @@ from tests.server import free_port
 
 FILES = ROOT / "deploy/on_premises"
 PROXY = "brain-tumor:test-proxy"
-_BLOCK = re.compile(r"^<!-- tested: on premises -->\n```bash\n(.*?)^```$", re.M | re.S)
+PAGE = (ROOT / "docs/deploy.md").read_text()
+BLOCKS = re.findall(
+    r"^<!-- tested: on premises -->\n```bash\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL
+)
 # As in the official image, the file has a capability (an extended attribute: revision 2, effective,
 # CAP_NET_BIND_SERVICE), which keeps Caddy from starting where the container may not have it.
 _PROXY_DOCKERFILE = """
@@ -80,7 +83,7 @@ def stack(
     (unpacked.folder.parent / "scan.jpg").write_bytes(encode(head(0), "JPEG"))
     model = f"--image {serve_image} --proxy {proxy_image} {trained / 'model'}"
     try:
-        for block in _BLOCK.findall((ROOT / "docs/deploy.md").read_text()):
+        for block in BLOCKS:
             code = block.replace("FOLDER/model", model).replace("@scan.jpg", "@../scan.jpg")
             printed = _run(code.replace("//localhost", f"//localhost:{port}"), folder, env)
         assert '"predictions"' in printed
@@ -288,6 +291,10 @@ def test_compose_asks_who_owns_the_token_rather_than_guess() -> None:
     )
     assert done.returncode != 0
     assert "owner of token and tls.key" in done.stderr
+
+
+def test_every_block_of_the_page_is_one_that_was_run() -> None:
+    assert len(BLOCKS) == PAGE.count("```") // 2
 
 
 def test_caddys_settings_are_as_its_own_formatter_writes_them() -> None:

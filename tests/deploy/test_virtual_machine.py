@@ -49,7 +49,7 @@ def test_systemd_finds_nothing_wrong_with_the_unit_and_calls_it_hardened(tmp_pat
 
 def test_the_unit_leaves_the_server_more_time_to_drain_than_it_takes() -> None:
     drain = int(re.findall(r"BRAIN_TUMOR_DRAIN_SECONDS=(\d+)", _setting("ExecStart"))[0])
-    wait = int(re.findall(r"--time (\d+)", _setting("ExecStop"))[0])
+    wait = int(re.findall(r"-t (\d+)", _setting("ExecStop"))[0])
     assert drain < wait < int(_setting("TimeoutStopSec"))
 
 
@@ -63,7 +63,7 @@ def test_the_units_own_commands_start_a_server_that_answers_and_stop_it(
         "/var/lib/brain-tumor": str(trained),
         "127.0.0.1:8080": f"127.0.0.1:{port}",
         "--name brain-tumor": f"--name {name}",
-        "docker stop --time 30 brain-tumor": f"docker stop --time 30 {name}",
+        "docker stop -t 30 brain-tumor": f"docker stop -t 30 {name}",
         "/usr/bin/docker": "docker",
     }
     commands = {}
