@@ -77,7 +77,9 @@ def start(hosts: Mapping[str, Path], **env: str) -> Iterator[dict[str, subproces
     finally:
         for process in processes.values():
             process.kill()
-            process.communicate()
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
 
 
 def run(hosts: Mapping[str, Path], timeout: float = 300, **env: str) -> dict[str, int]:

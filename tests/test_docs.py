@@ -20,8 +20,8 @@ def test_every_hyperparameter_stands_in_the_training_page_with_its_default_and_m
         assert row in page
 
 
-def test_every_setting_stands_in_the_serving_page_with_its_default() -> None:
-    page = (ROOT / "docs/serving.md").read_text()
+def test_every_setting_stands_in_the_page_of_what_it_is_for_with_its_default() -> None:
+    pages = {name: (ROOT / f"docs/{name}.md").read_text() for name in ("serving", "training")}
     aliases = {
         "base_dir": "SAGEMAKER_BASE_DIR",
         "warm_pool_cache": "SAGEMAKER_MANAGED_WARMPOOL_CACHE_DIRECTORY",
@@ -31,6 +31,7 @@ def test_every_setting_stands_in_the_serving_page_with_its_default() -> None:
     }
     for name, field in Settings.model_fields.items():
         variable = aliases.get(name, f"BRAIN_TUMOR_{name.upper()}")
+        page = pages["training" if name.startswith("cluster_") else "serving"]
         row = next((line for line in page.splitlines() if line.startswith(f"| `{variable}`")), "")
         assert f"| {field.default} |" in row, variable
 

@@ -118,7 +118,7 @@ class Settings(BaseSettings):
         "train together; what else they have to say goes to the chief's next port.",
     )
     cluster_addresses: dict[str, str] = Field(
-        default_factory=dict,
+        default={},
         description="JSON: host name -> name:port to reach it by, where the names of "
         "resourceconfig.json cannot be resolved, as on one machine.",
     )
