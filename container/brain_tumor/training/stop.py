@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import suppress
 
 _SAID = b"SIGTERM: training ends after this step, then the best model so far is saved\n"
 
@@ -32,6 +33,8 @@ class StopSignal:
 
     def _ask(self, _signal: int, _frame: object) -> None:
         if not self._asked:
-            # Not by `logging`, whose stream this may have interrupted in the middle of a line.
-            os.write(2, _SAID)
+            # Not by `logging`, whose stream this may have interrupted in the middle of a line; and
+            # where nobody reads the log any more, the job must not fail for it.
+            with suppress(OSError):
+                os.write(2, _SAID)
         self._asked = True

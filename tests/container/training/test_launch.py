@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,12 +47,10 @@ def test_a_job_becomes_the_toolkits_train_with_our_module(tmp_path: Path) -> Non
 def test_a_sigterm_waits_until_the_job_listens(tmp_path: Path) -> None:
     with pytest.raises(Replaced):
         launch(write_folder(tmp_path / "ml", CONFIG))
-    os.kill(os.getpid(), signal.SIGTERM)
+    # To this thread: pytest has others, which `launch` as the first of a process has not.
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
     assert signal.SIGTERM in signal.sigpending()
-    stop = StopSignal()
-    assert stop()
-    os.kill(os.getpid(), signal.SIGTERM)
-    assert stop()
+    assert StopSignal()()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
