@@ -89,7 +89,8 @@ def stack(
         assert '"predictions"' in printed
         yield unpacked
     finally:
-        unpacked.compose("down", "--volumes")
+        if unpacked.folder.exists():
+            unpacked.compose("down")
 
 
 pytestmark = [needs_docker, needs_tool("docker-compose"), needs_tool("caddy")]
