@@ -54,9 +54,12 @@ class FailureFile:
     def write(self, text: str) -> bool:
         """Write the file; False: it cannot be written."""
         if self._room:
-            self._room.close()
+            # What did not fit at the start would be written now, and does not fit now either.
+            with suppress(OSError):
+                self._room.close()
         try:
-            self._file.write_text(text + "\n")
+            # A file's name may be no text, and its error quotes it.
+            self._file.write_bytes(text.encode(errors="replace") + b"\n")
         except OSError:
             return False
         return True

@@ -145,3 +145,8 @@ def test_a_failure_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     file = FailureFile(tmp_path)
     (tmp_path / "failure").mkdir()
     assert not file.write("the cause")
+
+
+def test_a_name_that_is_no_text_can_be_told(tmp_path: Path) -> None:
+    assert FailureFile(tmp_path).write("no such file: \udcff.jpg")
+    assert (tmp_path / "failure").read_text() == "no such file: ?.jpg\n"
