@@ -11,6 +11,7 @@ from deploy import image, local_mode
 from deploy.jobs import Job, find_channels
 from deploy.session import Aws
 
+_ONE = click.IntRange(1)
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 _OPTIONS = (
@@ -21,12 +22,15 @@ _OPTIONS = (
         show_default=True,
         help="`cost` tells what it costs.",
     ),
-    click.option("--instance-count", default=1, show_default=True, help="They train together."),
-    click.option("--volume-gb", default=30, show_default=True, help="Disk of each, GB."),
-    click.option("--minutes", default=60, show_default=True, help="Stopped after that."),
+    click.option(
+        "--instance-count", type=_ONE, default=1, show_default=True, help="They train together."
+    ),
+    click.option("--volume-gb", type=_ONE, default=30, show_default=True, help="Disk of each, GB."),
+    click.option("--minutes", type=_ONE, default=60, show_default=True, help="Stopped after that."),
     click.option("--spot", is_flag=True, help="Cheaper machines that AWS may take back."),
     click.option(
         "--wait-minutes",
+        type=_ONE,
         default=120,
         show_default=True,
         help="Longest time that --spot may take, with waiting.",
@@ -34,6 +38,7 @@ _OPTIONS = (
     click.option(
         "--keep-alive",
         "keep_alive_minutes",
+        type=click.IntRange(0, 360),
         default=0,
         show_default=True,
         help="Minutes that the machines are kept, and paid, for a next job (warm pool).",

@@ -15,7 +15,7 @@ put the policy into a permission set (`iam --policy-only`), and run `aws configu
 
 
 @aws_command(
-    "iam --policy-only > policy.json",
+    "iam --policy-only --profile admin > policy.json",
     "iam --profile admin --new-profile brain-tumor",
     name="iam",
 )

@@ -1,6 +1,7 @@
 """AWS on loopback: moto's server over HTTP, and a server that refuses all."""
 
 import json
+import tarfile
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 from tests.aws import ACCOUNT, REGION
 
 __all__ = ["ACCOUNT", "REGION"]
+BUCKET = f"brain-tumor-{ACCOUNT}-{REGION}"
 
 
 @contextmanager
@@ -116,3 +118,74 @@ def parameters(printed: str, call: str) -> list[dict[str, Any]]:
     decoder = json.JSONDecoder()
     parts = printed.split(f"would call {call} ")[1:]
     return [decoder.raw_decode(part)[0] for part in parts]
+
+
+def client(service: str) -> Any:
+    """Give a client of boto3 for what is on loopback."""
+    import boto3
+
+    return boto3.client(service, region_name=REGION)
+
+
+def all_names() -> list[str]:
+    """Give the names of all that moto holds in the services that the commands use."""
+    sagemaker = client("sagemaker")
+    names: list[str] = []
+    for listing, field, key in (
+        ("list_endpoints", "Endpoints", "EndpointName"),
+        ("list_endpoint_configs", "EndpointConfigs", "EndpointConfigName"),
+        ("list_models", "Models", "ModelName"),
+        ("list_pipelines", "PipelineSummaries", "PipelineName"),
+        ("list_model_package_groups", "ModelPackageGroupSummaryList", "ModelPackageGroupName"),
+        ("list_training_jobs", "TrainingJobSummaries", "TrainingJobName"),
+        ("list_processing_jobs", "ProcessingJobSummaries", "ProcessingJobName"),
+        (
+            "list_hyper_parameter_tuning_jobs",
+            "HyperParameterTuningJobSummaries",
+            "HyperParameterTuningJobName",
+        ),
+    ):
+        names += [item[key] for item in getattr(sagemaker, listing)()[field]]
+    iam, scaling = client("iam"), client("application-autoscaling")
+    targets = scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+    names += [target["ResourceId"] for target in targets]
+    names += [
+        alarm["AlarmName"] for alarm in client("cloudwatch").describe_alarms()["MetricAlarms"]
+    ]
+    names += [group["logGroupName"] for group in client("logs").describe_log_groups()["logGroups"]]
+    names += [
+        item["repositoryName"] for item in client("ecr").describe_repositories()["repositories"]
+    ]
+    names += [bucket["Name"] for bucket in client("s3").list_buckets()["Buckets"]]
+    names += [role["RoleName"] for role in iam.list_roles()["Roles"]]
+    names += [policy["PolicyName"] for policy in iam.list_policies(Scope="Local")["Policies"]]
+    return names + [user["UserName"] for user in iam.list_users()["Users"]]
+
+
+def push_image() -> str:
+    """Do what build_and_push.sh does to ECR; give the digest URI. moto takes no layers."""
+    ecr = client("ecr")
+    tags = [{"Key": "brain-tumor-project", "Value": "brain-tumor"}]
+    made = ecr.create_repository(repositoryName="brain-tumor", tags=tags)["repository"]
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+        "config": {"digest": "sha256:" + "0" * 64, "size": 1},
+        "layers": [],
+    }
+    pushed = ecr.put_image(
+        repositoryName="brain-tumor", imageManifest=json.dumps(manifest), imageTag="latest"
+    )
+    return f"{made['repositoryUri']}@{pushed['image']['imageId']['imageDigest']}"
+
+
+def leave_artefacts(trained: Path, folder: Path, job: str) -> None:
+    """Put what a real job made where SageMaker would; moto runs no job.
+
+    `trained` is its /opt/ml; the archives are made in `folder`.
+    """
+    for name, made in (("model.tar.gz", "model"), ("output.tar.gz", "output/data")):
+        with tarfile.open(folder / name, "w:gz") as tar:
+            for path in (trained / made).iterdir():
+                tar.add(path, path.name)
+        client("s3").upload_file(str(folder / name), BUCKET, f"jobs/{job}/output/{name}")

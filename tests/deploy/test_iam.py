@@ -17,7 +17,7 @@ from tests.deploy.conftest import succeed, use
 
 
 def _iam() -> Any:
-    return boto3.client("iam", region_name=loopback.REGION)
+    return loopback.client("iam")
 
 
 def _keys() -> list[dict[str, Any]]:

@@ -1,9 +1,6 @@
 """`status` and `delete` find what carries the tag, and nothing else, in all services."""
 
 import json
-from typing import Any
-
-import boto3
 
 from tests.deploy import loopback
 from tests.deploy.conftest import deploy, succeed
@@ -14,12 +11,8 @@ ROLE = f"arn:aws:iam::{loopback.ACCOUNT}:role/brain-tumor-execution"
 IMAGE = f"{loopback.ACCOUNT}.dkr.ecr.{loopback.REGION}.amazonaws.com/brain-tumor:1"
 
 
-def client(service: str) -> Any:
-    return boto3.client(service, region_name=loopback.REGION)
-
-
 def _make_endpoint(name: str, tags: list[dict[str, str]]) -> None:
-    sagemaker = client("sagemaker")
+    sagemaker = loopback.client("sagemaker")
     container = {"Image": IMAGE, "ModelDataUrl": "s3://b/model.tar.gz"}
     sagemaker.create_model(
         ModelName=name, PrimaryContainer=container, ExecutionRoleArn=ROLE, Tags=tags
@@ -34,14 +27,14 @@ def _make_endpoint(name: str, tags: list[dict[str, str]]) -> None:
         EndpointConfigName=name, ProductionVariants=[variant], Tags=tags
     )
     sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=tags)
-    client("application-autoscaling").register_scalable_target(
+    loopback.client("application-autoscaling").register_scalable_target(
         ServiceNamespace="sagemaker",
         ResourceId=f"endpoint/{name}/variant/main",
         ScalableDimension="sagemaker:variant:DesiredInstanceCount",
         MinCapacity=1,
         MaxCapacity=2,
     )
-    client("cloudwatch").put_metric_alarm(
+    loopback.client("cloudwatch").put_metric_alarm(
         AlarmName=f"{name}-5xx",
         Namespace="AWS/SageMaker",
         MetricName="Invocation5XXErrors",
@@ -52,14 +45,14 @@ def _make_endpoint(name: str, tags: list[dict[str, str]]) -> None:
         Threshold=0,
         Tags=tags,
     )
-    client("logs").create_log_group(
+    loopback.client("logs").create_log_group(
         logGroupName=f"/aws/sagemaker/Endpoints/{name}",
         tags={tag["Key"]: tag["Value"] for tag in tags},
     )
 
 
 def _make_the_rest(name: str, tags: list[dict[str, str]]) -> None:
-    sagemaker = client("sagemaker")
+    sagemaker = loopback.client("sagemaker")
     sagemaker.create_model_package_group(ModelPackageGroupName=name, Tags=tags)
     container = {"Image": IMAGE, "ModelDataUrl": "s3://b/model.tar.gz"}
     specification = {
@@ -75,48 +68,13 @@ def _make_the_rest(name: str, tags: list[dict[str, str]]) -> None:
         RoleArn=ROLE,
         Tags=tags,
     )
-    client("ecr").create_repository(repositoryName=name, tags=tags)
-
-
-def _all_names() -> list[str]:
-    """Give the names of all that moto holds in the services that the commands use."""
-    sagemaker = client("sagemaker")
-    names: list[str] = []
-    for listing, field, key in (
-        ("list_endpoints", "Endpoints", "EndpointName"),
-        ("list_endpoint_configs", "EndpointConfigs", "EndpointConfigName"),
-        ("list_models", "Models", "ModelName"),
-        ("list_pipelines", "PipelineSummaries", "PipelineName"),
-        ("list_model_package_groups", "ModelPackageGroupSummaryList", "ModelPackageGroupName"),
-        ("list_training_jobs", "TrainingJobSummaries", "TrainingJobName"),
-        ("list_processing_jobs", "ProcessingJobSummaries", "ProcessingJobName"),
-        (
-            "list_hyper_parameter_tuning_jobs",
-            "HyperParameterTuningJobSummaries",
-            "HyperParameterTuningJobName",
-        ),
-    ):
-        names += [item[key] for item in getattr(sagemaker, listing)()[field]]
-    iam, scaling = client("iam"), client("application-autoscaling")
-    targets = scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
-    names += [target["ResourceId"] for target in targets]
-    names += [
-        alarm["AlarmName"] for alarm in client("cloudwatch").describe_alarms()["MetricAlarms"]
-    ]
-    names += [group["logGroupName"] for group in client("logs").describe_log_groups()["logGroups"]]
-    names += [
-        item["repositoryName"] for item in client("ecr").describe_repositories()["repositories"]
-    ]
-    names += [bucket["Name"] for bucket in client("s3").list_buckets()["Buckets"]]
-    names += [role["RoleName"] for role in iam.list_roles()["Roles"]]
-    names += [policy["PolicyName"] for policy in iam.list_policies(Scope="Local")["Policies"]]
-    return names + [user["UserName"] for user in iam.list_users()["Users"]]
+    loopback.client("ecr").create_repository(repositoryName=name, tags=tags)
 
 
 def test_after_delete_nothing_of_ours_is_left_and_all_else_is_there(account: str) -> None:
     _make_endpoint("brain-tumor-2-a", OTHER)
     _make_the_rest("brain-tumor-2", OTHER)
-    others = sorted(_all_names())
+    others = sorted(loopback.all_names())
     assert len(others) == 9
     _make_endpoint("brain-tumor-a", TAGS)
     _make_the_rest("brain-tumor", TAGS)
@@ -140,14 +98,14 @@ def test_after_delete_nothing_of_ours_is_left_and_all_else_is_there(account: str
     assert listed.count("costs money by the hour") == 1
     assert "brain-tumor-2" not in listed
     succeed("delete", "--yes", "--with-user")
-    assert sorted(_all_names()) == others
+    assert sorted(loopback.all_names()) == others
     assert "Nothing in eu-central-1" in succeed("status")
 
 
 def test_every_version_of_every_file_goes_with_the_bucket(account: str) -> None:
     succeed("setup", "--yes")
-    bucket = f"brain-tumor-{loopback.ACCOUNT}-{loopback.REGION}"
-    s3 = client("s3")
+    bucket = loopback.BUCKET
+    s3 = loopback.client("s3")
     for key in ("a", "b"):
         s3.put_object(Bucket=bucket, Key=key, Body=b"1")
         s3.put_object(Bucket=bucket, Key=key, Body=b"2")
@@ -158,18 +116,18 @@ def test_every_version_of_every_file_goes_with_the_bucket(account: str) -> None:
 
 def test_delete_asks_and_a_no_leaves_all(account: str) -> None:
     succeed("setup", "--yes")
-    held = sorted(_all_names())
+    held = sorted(loopback.all_names())
     result = deploy("delete", answer="n\n")
     assert result.exit_code == 1
     assert "for good?" in result.output
-    assert sorted(_all_names()) == held
+    assert sorted(loopback.all_names()) == held
 
 
 def test_a_kind_can_be_kept_and_what_an_administrator_made_is(account: str) -> None:
     succeed("setup", "--yes")
     succeed("delete", "--yes", "--keep", "bucket")
-    assert sorted(_all_names()) == [
-        f"brain-tumor-{loopback.ACCOUNT}-{loopback.REGION}",
+    assert sorted(loopback.all_names()) == [
+        loopback.BUCKET,
         "brain-tumor-execution",
     ]
 
@@ -178,7 +136,7 @@ def test_one_that_cannot_be_removed_is_told_and_the_rest_goes(account: str) -> N
     succeed("setup", "--yes")
     # A role that holds a policy of somebody else's cannot be deleted.
     nothing = {"Effect": "Deny", "Action": "*", "Resource": "*"}
-    client("iam").put_role_policy(
+    loopback.client("iam").put_role_policy(
         RoleName="brain-tumor-execution",
         PolicyName="somebodys",
         PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [nothing]}),
@@ -187,4 +145,4 @@ def test_one_that_cannot_be_removed_is_told_and_the_rest_goes(account: str) -> N
     assert result.exit_code == 1
     assert "kept role brain-tumor-execution: " in result.output
     assert "1 of 3 are still there" in result.output
-    assert _all_names() == ["brain-tumor-execution"]
+    assert loopback.all_names() == ["brain-tumor-execution"]

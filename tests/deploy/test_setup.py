@@ -2,25 +2,19 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
 
 from tests.deploy import loopback
 from tests.deploy.conftest import deploy, succeed, use
 
-BUCKET = f"brain-tumor-{loopback.ACCOUNT}-{loopback.REGION}"
+BUCKET = loopback.BUCKET
 ROLE = "brain-tumor-execution"
-
-
-def _client(service: str) -> Any:
-    return boto3.client(service, region_name=loopback.REGION)
 
 
 def test_setup_makes_a_bucket_that_is_encrypted_closed_and_versioned(account: str) -> None:
     assert BUCKET in succeed("setup", "--yes")
-    s3 = _client("s3")
+    s3 = loopback.client("s3")
     block = s3.get_public_access_block(Bucket=BUCKET)["PublicAccessBlockConfiguration"]
     assert all(block.values())
     assert len(block) == 4
@@ -37,23 +31,25 @@ def test_setup_makes_a_bucket_that_is_encrypted_closed_and_versioned(account: st
 
 def test_the_role_is_sagemakers_alone_and_cannot_be_widened(account: str) -> None:
     printed = succeed("setup", "--yes")
-    role = _client("iam").get_role(RoleName=ROLE)["Role"]
+    role = loopback.client("iam").get_role(RoleName=ROLE)["Role"]
     (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Principal"] == {"Service": "sagemaker.amazonaws.com"}
     assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": loopback.ACCOUNT}}
     policy = f"arn:aws:iam::{loopback.ACCOUNT}:policy/{ROLE}"
     assert role["PermissionsBoundary"]["PermissionsBoundaryArn"] == policy
-    (attached,) = _client("iam").list_attached_role_policies(RoleName=ROLE)["AttachedPolicies"]
+    (attached,) = loopback.client("iam").list_attached_role_policies(RoleName=ROLE)[
+        "AttachedPolicies"
+    ]
     assert attached["PolicyArn"] == policy
     # What was printed for review is what was made.
-    version = _client("iam").get_policy_version(PolicyArn=policy, VersionId="v1")
+    version = loopback.client("iam").get_policy_version(PolicyArn=policy, VersionId="v1")
     document = version["PolicyVersion"]["Document"]
     assert json.dumps(document, indent=2) in printed
 
 
 def test_setup_can_run_again_and_mends_what_was_changed(account: str) -> None:
     succeed("setup", "--yes")
-    s3, iam = _client("s3"), _client("iam")
+    s3, iam = loopback.client("s3"), loopback.client("iam")
     s3.delete_public_access_block(Bucket=BUCKET)
     policy = f"arn:aws:iam::{loopback.ACCOUNT}:policy/{ROLE}"
     everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
@@ -70,7 +66,7 @@ def test_setup_asks_first_and_a_no_makes_nothing(account: str) -> None:
     result = deploy("setup", answer="n\n")
     assert result.exit_code == 1
     assert "Make the bucket" in result.output
-    assert _client("s3").list_buckets()["Buckets"] == []
+    assert loopback.client("s3").list_buckets()["Buckets"] == []
 
 
 def test_a_dry_run_prints_every_call_and_makes_none(
@@ -92,7 +88,7 @@ def test_a_policy_of_that_name_that_is_not_ours_is_left_alone(account: str) -> N
         "Version": "2012-10-17",
         "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}],
     }
-    _client("iam").create_policy(PolicyName=ROLE, PolicyDocument=json.dumps(wide))
+    loopback.client("iam").create_policy(PolicyName=ROLE, PolicyDocument=json.dumps(wide))
     result = deploy("setup", "--yes")
     assert result.exit_code == 1
     assert "was not made by this program" in result.output

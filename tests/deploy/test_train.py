@@ -1,12 +1,9 @@
 """`train` against moto: the request, the log, the artefacts, what goes wrong."""
 
 import json
-import tarfile
 import time
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
 
 from deploy import watch
@@ -15,13 +12,9 @@ from deploy.session import Aws
 from tests.deploy import loopback
 from tests.deploy.conftest import deploy, succeed, use
 
-BUCKET = f"brain-tumor-{loopback.ACCOUNT}-{loopback.REGION}"
+BUCKET = loopback.BUCKET
 REPOSITORY = f"{loopback.ACCOUNT}.dkr.ecr.{loopback.REGION}.amazonaws.com/brain-tumor"
 JOB = "brain-tumor-1"
-
-
-def _client(service: str) -> Any:
-    return boto3.client(service, region_name=loopback.REGION)
 
 
 @pytest.fixture
@@ -29,32 +22,11 @@ def ready(account: str, prepared: Path) -> str:
     """Give the URI of an image that was pushed to an account with bucket, role and scans."""
     succeed("setup", "--yes")
     succeed("upload", prepared)
-    ecr = _client("ecr")
-    ecr.create_repository(repositoryName="brain-tumor")
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
-        "config": {"digest": "sha256:" + "0" * 64, "size": 1},
-        "layers": [],
-    }
-    pushed = ecr.put_image(
-        repositoryName="brain-tumor", imageManifest=json.dumps(manifest), imageTag="v1"
-    )
-    return f"{REPOSITORY}@{pushed['image']['imageId']['imageDigest']}"
-
-
-def _leave_artefacts(trained: Path, tmp_path: Path) -> None:
-    """Put what a real job made where SageMaker would; moto runs no job and writes nothing."""
-    for name, folder in (("model.tar.gz", "model"), ("output.tar.gz", "output/data")):
-        with tarfile.open(tmp_path / name, "w:gz") as tar:
-            for path in (trained / folder).iterdir():
-                tar.add(path, path.name)
-        key = f"jobs/{JOB}/output/{name}"
-        _client("s3").upload_file(str(tmp_path / name), BUCKET, key)
+    return loopback.push_image()
 
 
 def _log(stream: str, *lines: str) -> None:
-    logs = _client("logs")
+    logs = loopback.client("logs")
     if not logs.describe_log_groups(logGroupNamePrefix=watch.GROUP)["logGroups"]:
         logs.create_log_group(logGroupName=watch.GROUP)
     logs.create_log_stream(logGroupName=watch.GROUP, logStreamName=stream)
@@ -66,7 +38,7 @@ def _log(stream: str, *lines: str) -> None:
 def test_a_job_is_started_watched_and_its_artefacts_come_home(
     ready: str, answers: list[str], trained: Path, tmp_path: Path
 ) -> None:
-    _leave_artefacts(trained, tmp_path)
+    loopback.leave_artefacts(trained, tmp_path, JOB)
     _log(f"{JOB}/algo-1-1700000000", "epoch=1; val_accuracy=0.5;")
     printed = succeed(
         "train", "--yes", "--name", JOB, "-s", "epochs=2", "--out", tmp_path / "jobs", *answers
@@ -89,7 +61,7 @@ def test_the_request_is_the_images_own_metrics_the_channels_and_the_choices(
         *("--instance-count", 2, "--spot", "--sharded", "-s", "epochs=2"),
         *("--input-mode", "FastFile", "--channel", f"model=s3://{BUCKET}/old/"),
     )
-    job = _client("sagemaker").describe_training_job(TrainingJobName=JOB)
+    job = loopback.client("sagemaker").describe_training_job(TrainingJobName=JOB)
     algorithm = job["AlgorithmSpecification"]
     assert algorithm["TrainingImage"] == ready
     assert algorithm["TrainingInputMode"] == "FastFile"
@@ -112,7 +84,7 @@ def test_the_request_is_the_images_own_metrics_the_channels_and_the_choices(
 
 def test_a_job_goes_on_from_the_checkpoints_of_another(ready: str, answers: list[str]) -> None:
     succeed("train", "--yes", "--no-wait", "--name", "brain-tumor-2", "--resume", JOB, *answers)
-    job = _client("sagemaker").describe_training_job(TrainingJobName="brain-tumor-2")
+    job = loopback.client("sagemaker").describe_training_job(TrainingJobName="brain-tumor-2")
     assert job["CheckpointConfig"]["S3Uri"] == f"s3://{BUCKET}/checkpoints/{JOB}"
 
 
@@ -120,7 +92,7 @@ def test_it_says_what_it_costs_and_a_no_starts_nothing(ready: str, answers: list
     result = deploy("train", *answers, answer="n\n")
     assert result.exit_code == 1
     assert "about 0.23 USD an hour, at most 0.23 USD in 1 hours" in result.output
-    assert _client("sagemaker").list_training_jobs()["TrainingJobSummaries"] == []
+    assert loopback.client("sagemaker").list_training_jobs()["TrainingJobSummaries"] == []
 
 
 def test_the_log_of_several_machines_names_them_and_no_line_comes_twice(account: str) -> None:
@@ -155,7 +127,7 @@ def test_without_an_image_or_scans_the_command_that_makes_them_is_named(
     assert "python -m deploy setup" in deploy("train", "--yes", *answers).output
     succeed("setup", "--yes")
     assert "python -m deploy upload prepared" in deploy("train", "--yes", *answers).output
-    _client("s3").put_object(Bucket=BUCKET, Key="data/train/Train.zip", Body=b"zip")
+    loopback.client("s3").put_object(Bucket=BUCKET, Key="data/train/Train.zip", Body=b"zip")
     assert "./build_and_push.sh brain-tumor" in deploy("train", "--yes", *answers).output
 
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from tests.deploy import loopback
@@ -22,7 +21,7 @@ def ready(account: str, prepared: Path, answers: list[str]) -> list[object]:
 
 
 def _described() -> dict[str, Any]:
-    client = boto3.client("sagemaker", region_name=loopback.REGION)
+    client = loopback.client("sagemaker")
     job: dict[str, Any] = client.describe_hyper_parameter_tuning_job(
         HyperParameterTuningJobName=NAME
     )

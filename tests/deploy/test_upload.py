@@ -4,19 +4,18 @@ import hashlib
 import shutil
 from pathlib import Path
 
-import boto3
 import pytest
 
 from tests.deploy import loopback
 from tests.deploy.conftest import deploy, succeed, use
 
-BUCKET = f"brain-tumor-{loopback.ACCOUNT}-{loopback.REGION}"
+BUCKET = loopback.BUCKET
 
 
 def test_the_zips_arrive_byte_for_byte_each_in_its_channel(account: str, prepared: Path) -> None:
     succeed("setup", "--yes")
     succeed("upload", prepared)
-    s3 = boto3.client("s3", region_name=loopback.REGION)
+    s3 = loopback.client("s3")
     for key in ("data/train/Train.zip", "data/val/Val.zip", "data/test/Test.zip"):
         stored = s3.get_object(Bucket=BUCKET, Key=key)
         data = stored["Body"].read()
@@ -44,7 +43,7 @@ def test_a_file_in_several_parts_arrives_whole(account: str, tmp_path: Path) -> 
     (tmp_path / "Train.zip").write_bytes(bytes(range(256)) * 40_000)
     succeed("setup", "--yes")
     succeed("upload", tmp_path)
-    stored = boto3.client("s3", region_name=loopback.REGION).head_object(
+    stored = loopback.client("s3").head_object(
         Bucket=BUCKET, Key="data/train/Train.zip", ChecksumMode="ENABLED"
     )
     assert stored["ContentLength"] == 256 * 40_000

@@ -1,0 +1,48 @@
+"""What holds for every command: help with examples, the shared options, a fast start."""
+
+import subprocess
+import sys
+
+import click
+import pytest
+
+from deploy.cli import COMMANDS
+from tests.deploy.conftest import deploy, succeed
+from tests.jobs import ROOT
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: str(command.name))
+def test_every_command_has_help_with_examples_that_are_understood(command: click.Command) -> None:
+    printed = succeed(command.name, "--help")
+    for option in ("--profile", "--region", "--project", "--dry-run", "--yes"):
+        assert option in printed
+    _, examples = printed.split("Examples:\n")
+    lines = [line.strip() for line in examples.splitlines() if line.strip()]
+    assert lines
+    for line in lines:
+        words = line.removeprefix("python -m deploy ").split(" > ")[0].split()
+        assert words[0] == command.name
+        # Parsed as it stands: an option that does not exist, or a missing argument, is refused.
+        arguments = [word if word != "prepared" else str(ROOT) for word in words[1:]]
+        command.make_context(command.name, arguments)
+
+
+def test_help_needs_no_sdk() -> None:
+    code = (
+        "import sys, deploy.cli; "
+        "print({'boto3', 'botocore', 'sagemaker', 'brain_tumor'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"
+
+
+def test_the_commands_stand_in_the_order_of_the_road() -> None:
+    printed = succeed("--help")
+    places = [printed.index(f"\n  {command.name} ") for command in COMMANDS]
+    assert places == sorted(places)
+
+
+def test_a_command_that_does_not_exist_is_told() -> None:
+    assert "No such command 'trian'" in deploy("trian").output

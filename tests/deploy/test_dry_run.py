@@ -1,0 +1,73 @@
+"""`--dry-run` prints the calls that a command would make; a server that refuses all hears none."""
+
+import json
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ParamValidationError
+
+from deploy.cli import COMMANDS
+from deploy.session import Aws
+from tests.deploy import loopback
+from tests.deploy.conftest import deploy, succeed, use
+
+# What each command is given, and a call that it must print.
+CALLS = {
+    "iam": ([], "iam:CreateUser"),
+    "setup": ([], "iam:CreateRole"),
+    "upload": (["FOLDER"], "s3:PutObject"),
+    "train": ([], "sagemaker:CreateTrainingJob"),
+    "tune": (["--image", "i", "ANSWERS"], "sagemaker:CreateHyperParameterTuningJob"),
+    "cost": (["ml.m5.xlarge", "--live"], "pricing:GetProducts"),
+    "status": ([], "sagemaker:ListEndpoints"),
+    "delete": (["--with-user"], "s3:GetBucketTagging"),
+}
+
+
+@pytest.mark.parametrize("command", [str(command.name) for command in COMMANDS])
+@pytest.mark.parametrize("credentials", [True, False], ids=["credentials", "no credentials"])
+def test_a_dry_run_prints_calls_and_makes_none(
+    command: str,
+    credentials: bool,
+    answers: list[str],
+    prepared: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    given, call = CALLS[command]
+    words = {"FOLDER": [str(prepared)], "ANSWERS": answers}
+    arguments = [word for argument in given for word in words.get(argument, [argument])]
+    with loopback.refusing_server() as (url, asked):
+        use(monkeypatch, loopback.environment(url, tmp_path))
+        if not credentials:
+            monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+            monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+        printed = succeed(command, *arguments, "--dry-run")
+    assert asked == []
+    assert loopback.parameters(printed, call)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_dry_run_the_same_server_is_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with loopback.refusing_server() as (url, asked):
+        use(monkeypatch, loopback.environment(url, tmp_path))
+        assert deploy("setup", "--yes").exit_code == 1
+    assert asked
+
+
+def test_what_aws_would_not_take_is_refused_in_a_dry_run_too(account: str) -> None:
+    client = Aws(None, loopback.REGION, dry_run=True).client("sagemaker")
+    with pytest.raises(ParamValidationError, match="Missing required parameter"):
+        client.create_training_job(TrainingJobName="brain-tumor-1")
+
+
+def test_what_is_printed_is_what_is_sent(
+    account: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    printed = succeed("setup", "--dry-run")
+    succeed("setup", "--yes")
+    (dry,) = loopback.parameters(printed, "s3:PutBucketPolicy")
+    made = loopback.client("s3").get_bucket_policy(Bucket=loopback.BUCKET)["Policy"]
+    assert json.loads(dry["Policy"].replace("ACCOUNT", loopback.ACCOUNT)) == json.loads(made)
