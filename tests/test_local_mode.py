@@ -98,7 +98,3 @@ def test_the_image_itself_is_asked_for_its_metrics(image: str, tmp_path: Path) -
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(run_cli("metric-definitions").stdout)
     assert json.dumps(told[0]["Regex"]) in done.stdout
-    wrong = _deploy(
-        tmp_path, "train", "--dry-run", "--region", "eu-central-1", "--ask", image, "-s", "epoch=2"
-    )
-    assert "did you mean epochs?" in wrong.stderr

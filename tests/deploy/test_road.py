@@ -23,7 +23,7 @@ JOB = "brain-tumor-1"
 
 
 @pytest.fixture
-def environment(account: str, tmp_path: Path) -> dict[str, str]:
+def environment(account: str, answers: list[str], tmp_path: Path) -> dict[str, str]:
     """Give the environment of a person whose ~/.aws holds an administrator's profile."""
     home = tmp_path / "aws"
     home.mkdir()
@@ -37,8 +37,9 @@ def environment(account: str, tmp_path: Path) -> dict[str, str]:
         del variables[name]
     tools = tmp_path / "tools"
     tools.mkdir()
-    # Stands for `docker run IMAGE brain-tumor …`: the same command of the installed package.
-    (tools / "docker").write_text('#!/bin/bash\nexec brain-tumor "${@:7}"\n')
+    # Stands for `docker run IMAGE brain-tumor …`: the answers of the installed package.
+    told = Path(answers[1]).parent
+    (tools / "docker").write_text(f'#!/bin/bash\nexec cat "{told}/$7"\n')
     (tools / "docker").chmod(0o755)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     path = f"{tools}:{BIN}:{os.environ['PATH']}"
