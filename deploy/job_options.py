@@ -15,7 +15,9 @@ _ONE = click.IntRange(1)
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 _OPTIONS = (
-    click.option("--image", help="URI in ECR. [default: what was last pushed there]"),
+    click.option(
+        "--image", help="URI in ECR, or Docker's name with --local. [default: what was last pushed]"
+    ),
     click.option(
         "--instance-type",
         default="ml.m5.xlarge",
@@ -99,6 +101,8 @@ def make_job(aws: Aws, chosen: dict[str, Any], local: Path | None = None) -> Job
 
     With `local` it trains on a folder of zips, instead of what the bucket holds.
     """
+    if local and not chosen["image"]:
+        chosen["image"] = "brain-tumor"
     given = chosen["hyperparameters"]
     if given and not _is_left_out(aws, chosen, "hyperparameters_schema"):
         image.check_hyperparameters(ask_schema(aws, chosen), given)

@@ -130,7 +130,7 @@ def user_policy(aws: Aws) -> Policy:
             ["ecr:*"],
             [aws.arn("ecr", f"repository/{aws.project}*", region="*")],
         ),
-        _allow("LogInToRegistry", ["ecr:GetAuthorizationToken"], "*"),
+        _allow("LogInToRegistry", ["ecr:GetAuthorizationToken", "ecr:DescribeRepositories"], "*"),
         _allow("Work", ["sagemaker:*"], _sagemaker_arns(aws, f"{aws.project}-*")),
         _allow("PipelineSteps", ["sagemaker:*"], _sagemaker_arns(aws, "pipelines-*")),
         # None of these can be narrowed to names.
@@ -152,6 +152,7 @@ def user_policy(aws: Aws) -> Policy:
             ["iam:GetPolicy", "iam:GetPolicyVersion", "iam:ListPolicyTags"],
             [aws.arn("iam", f"policy/{aws.project}-*", region="")],
         ),
+        _allow("Self", ["iam:GetUser"], [aws.arn("iam", f"user/{aws.project}-user", region="")]),
         _pass_role(aws),
         _allow(
             "Logs",

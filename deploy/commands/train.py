@@ -66,8 +66,10 @@ def train(
         aws.confirm(f"{told}\nStart {name}?")
         request = jobs.training_request(aws, name, job, resume or name)
         aws.client("sagemaker").create_training_job(**request)
+        if aws.dry_run:
+            return
         click.echo(f"started {name}; to watch it: python -m deploy train --attach {name}")
-    if wait and not aws.dry_run:
+    if wait:
         artefacts.bring_home(aws, _watched(aws, name), out / name)
 
 

@@ -62,6 +62,8 @@ def tune(
     told = prices.sentence(aws, job.instance_type, job.instance_count, hours)
     aws.confirm(f"{most} jobs of at most {job.minutes} minutes. {told}\nStart {name}?")
     aws.client("sagemaker").create_hyper_parameter_tuning_job(**request)
+    if aws.dry_run:
+        return
     click.echo(
         f"started {name}; to see its best job: aws sagemaker describe-hyper-parameter-tuning-job "
         f"--hyper-parameter-tuning-job-name {name} --query BestTrainingJob"

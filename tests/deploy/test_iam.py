@@ -1,6 +1,7 @@
 """`iam` against moto: a user with least rights, and a key that nobody else sees."""
 
 import configparser
+import fnmatch
 import json
 import os
 import re
@@ -106,6 +107,31 @@ def test_a_policy_fits_and_names_the_projects_resources_or_says_why_not(
                     or "pipelines-" in resource
                     or (":log-group:/aws/sagemaker/" in resource)
                 ), statement
+
+
+def test_the_user_may_make_each_call_of_the_daily_commands(
+    account: str, prepared: Path, answers: list[str]
+) -> None:
+    policy = policies.user_policy(Aws(None, loopback.REGION))
+    allowed = [action for statement in policy["Statement"] for action in statement["Action"]]
+    prefixes = {"cloudwatch-logs": "logs", "application-auto-scaling": "application-autoscaling"}
+    calls = set()
+    for words in (
+        ["setup"],
+        ["upload", prepared],
+        ["train", "--image", "i", *answers],
+        ["tune", "--image", "i", *answers],
+        ["cost", "ml.m5.xlarge", "--live"],
+        ["status"],
+        ["delete"],
+    ):
+        calls |= set(re.findall(r"would call ([\w-]+):(\w+)", succeed(*words, "--dry-run")))
+    # What needs no right, and what an administrator has made by `iam` before.
+    calls -= {("sts", "GetCallerIdentity"), ("iam", "CreatePolicy")}
+    assert len(calls) > 30
+    for service, operation in calls:
+        action = f"{prefixes.get(service, service)}:{operation}"
+        assert any(fnmatch.fnmatchcase(action, pattern) for pattern in allowed), action
 
 
 def test_the_user_cannot_widen_the_role_it_hands_to_sagemaker(account: str) -> None:
