@@ -246,16 +246,19 @@ class _Meeting:
             listener.settimeout(_RETRY_SECONDS)
             while missing:
                 self._require_time(sorted(missing)[0], "it has not come")
-                with suppress(OSError, ValueError):
+                with suppress(TimeoutError):
                     self._accept(listener, missing)
 
     def _accept(self, listener: socket.socket, missing: set[str]) -> None:
         connection, address = listener.accept()
         link = Link(connection, self._silence)
-        kind, payload = link.receive()
-        peer = payload.decode()
-        if kind != Kind.HELLO or peer not in missing:
-            log.warning("Hung up on %s, which is none of the hosts that are missing", address)
+        try:
+            kind, payload = link.receive()
+            peer = payload.decode()
+            if kind != Kind.HELLO or peer not in missing:
+                raise ValueError(f"{peer!r} is none of the hosts that are missing")
+        except (OSError, ValueError) as error:
+            log.warning("Hung up on %s: %s", address, error)
             link.close()
             return
         missing.discard(peer)
