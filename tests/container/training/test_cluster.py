@@ -104,7 +104,7 @@ def test_hosts_that_met_are_told_the_same_by_the_chief() -> None:
 
 def test_a_stop_that_one_host_hears_is_agreed_by_all_at_the_same_question() -> None:
     def call(cluster: Cluster) -> object:
-        answers = []
+        answers: list[bool] = []
         # The chief hears it before the third question.
         stop = cluster.agreed(lambda: cluster.is_chief and len(answers) == 2)
         for _ in range(4):
