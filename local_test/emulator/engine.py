@@ -98,6 +98,10 @@ class Engine:
             ]
         return []
 
+    def image_labels(self, image: str) -> Mapping[str, str]:
+        """Return the labels of an image that is here."""
+        return dict(self.client.images.get(image).labels)
+
     def network(self, *, internal: bool) -> str:
         """Make a network; from an internal one nothing outside can be reached. Return its name."""
         name = f"emulator-{uuid.uuid4().hex[:12]}"
@@ -228,6 +232,11 @@ class Container:
     def remove(self) -> None:
         """Remove it with its volumes; what runs in it is killed."""
         self._container.remove(force=True, v=True)
+
+    @property
+    def id(self) -> str:
+        """What the engine knows it by."""
+        return str(self._container.id)
 
     @property
     def attributes(self) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self._held = 0
+        self._counting = threading.Lock()
         self._pending: int | None = None
 
     @contextmanager
@@ -31,14 +32,20 @@ class Interrupts:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep a signal that arrives in this block until the block ends."""
-        self._held += 1
+        """Keep a signal that arrives in this block, in any thread, until the block ends."""
+        with self._counting:
+            self._held += 1
         try:
             yield
         finally:
-            self._held -= 1
+            with self._counting:
+                self._held -= 1
         if self._pending is not None and not self._held:
-            self._leave(self._pending)
+            if threading.current_thread() is threading.main_thread():
+                self._leave(self._pending)
+            else:
+                # The main thread has the blocks to unwind; Python runs handlers there.
+                signal.raise_signal(self._pending)
 
     def _arrived(self, number: int, _frame: FrameType | None) -> None:
         if self._held:

@@ -53,8 +53,8 @@ class TrainingJob:
                 f"{self.name!r} is no name for a training job: SageMaker takes up to 63 letters, "
                 "digits and dashes, no dash at the ends."
             )
-        _check_map("hyperparameter", self.hyperparameters, HYPERPARAMETER_LIMITS)
-        _check_map("environment variable", self.environment, ENVIRONMENT_LIMITS)
+        check_map("hyperparameter", self.hyperparameters, HYPERPARAMETER_LIMITS)
+        check_map("environment variable", self.environment, ENVIRONMENT_LIMITS)
         if len({channel.mode for channel in self.channels}) > 1:
             raise EmulatorError("The emulator takes one input mode for all channels of a job.")
         for words in (self.entrypoint, self.arguments):
@@ -81,10 +81,17 @@ class TrainingJob:
         return self.arguments or (() if self.entrypoint else ("train",))
 
 
-def _check_map(what: str, entries: Mapping[str, str], limits: tuple[int, int]) -> None:
+def check_map(
+    what: str, entries: Mapping[str, str], limits: tuple[int, int], most: int = MAX_ENTRIES
+) -> None:
+    """Refuse too many entries, and names or values longer than the limits.
+
+    Raises:
+        EmulatorError: The API would refuse them.
+    """
     key_limit, value_limit = limits
-    if len(entries) > MAX_ENTRIES:
-        raise EmulatorError(f"{len(entries)} {what}s: SageMaker takes {MAX_ENTRIES} at most.")
+    if len(entries) > most:
+        raise EmulatorError(f"{len(entries)} {what}s: SageMaker takes {most} at most.")
     for key, value in entries.items():
         if len(key) > key_limit or len(value) > value_limit:
             raise EmulatorError(

@@ -1,0 +1,151 @@
+"""What the commands of hosting share: options, and the making of a launcher from them."""
+
+import functools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from local_test.emulator.console import Console
+from local_test.emulator.engine import Engine
+from local_test.emulator.errors import EmulatorError
+from local_test.emulator.hosting import front
+from local_test.emulator.hosting.asynchronous import AsyncInvocations
+from local_test.emulator.hosting.definition import PORT, Definition
+from local_test.emulator.hosting.endpoint import MB, Endpoint
+from local_test.emulator.hosting.health import HealthLimits
+from local_test.emulator.hosting.launch import Containers, Launcher, Manner, commands
+from local_test.emulator.hosting.server import GRACE_SECONDS, Server
+from local_test.emulator.interrupts import Interrupts
+from local_test.emulator.specification import parse_pairs
+
+_LOOK_SECONDS = 0.2
+MODEL = click.Path(path_type=Path, exists=True)
+FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+@dataclass(frozen=True)
+class Hosting:
+    """The options that every command of hosting has."""
+
+    env: tuple[str, ...]
+    memory: str | None
+    gpus: bool
+    isolated: bool
+    healthy_timeout: float
+    grace: float
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The user's variables."""
+        return parse_pairs(self.env, "--env")
+
+    def manner(self, console: Console, healthy: float | None = None) -> Manner:
+        """Return how servers are led; logs go to the console."""
+        return Manner(
+            HealthLimits(healthy=healthy or self.healthy_timeout),
+            self.grace,
+            lambda line: console.line("", line),
+        )
+
+    def definition(self, launcher: Launcher, **fields: Any) -> Definition:
+        """Return a container with these options."""
+        return Definition(
+            environment=self.environment,
+            memory=self.memory,
+            gpus=self.gpus,
+            port=launcher.port(PORT),
+            **fields,
+        )
+
+
+_OPTIONS = [
+    click.option("--env", multiple=True, help="An environment variable, KEY=VALUE; repeat it."),
+    click.option("--memory", help="Memory of the instance, such as 4g."),
+    click.option("--gpus", is_flag=True, help="Give the container all GPUs."),
+    click.option("--isolated", is_flag=True, help="Network isolation: nothing can be reached."),
+    click.option("--healthy-timeout", default=480.0, help="Seconds until it must be healthy."),
+    click.option("--grace", default=GRACE_SECONDS, help="Seconds from SIGTERM to SIGKILL."),
+]
+_FRONT = [
+    click.option("--port", default=0, type=click.IntRange(0, 65535), help="Of the front; 0: any."),
+    click.option("--endpoint-name", default="emulator", help="The endpoint's name."),
+]
+
+
+def options(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of all hosting, as the argument `hosting`."""
+
+    @functools.wraps(function)
+    def wrapped(**values: Any) -> None:
+        own = {name: values.pop(name) for name in Hosting.__dataclass_fields__}
+        function(hosting=Hosting(**own), **values)
+
+    for option in reversed(_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def front_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of the front."""
+    for option in reversed(_FRONT):
+        function = option(function)
+    return function
+
+
+@contextmanager
+def launched(
+    image: str | None, command: str | None, hosting: Hosting, manner: Manner, console: Console
+) -> Iterator[Launcher]:
+    """Give what makes servers of an image or a command; signals end the block.
+
+    Raises:
+        click.UsageError: Neither or both are given.
+    """
+    if bool(image) == bool(command):
+        raise click.UsageError("Give an IMAGE, or --command for an installed package.")
+    with ExitStack() as stack:
+        interrupts = Interrupts()
+        stack.enter_context(interrupts.caught())
+        if command:
+            yield stack.enter_context(commands(command, manner))
+            return
+        engine = stack.enter_context(Engine(interrupts))
+        for note in engine.check_image(str(image)):
+            console.note(note)
+        yield Containers(engine, str(image), manner, isolated=hosting.isolated)
+
+
+def lead(
+    endpoint: Endpoint,
+    servers: list[Server],
+    port: int,
+    console: Console,
+    asynchronous: AsyncInvocations | None = None,
+) -> None:
+    """Print the front's URL on stdout, and go on until a signal comes or a container ends.
+
+    Raises:
+        EmulatorError: A container has ended.
+    """
+    with front.running(endpoint, port, asynchronous) as url:
+        console.note(
+            f"endpoint {endpoint.name} is InService. "
+            f'boto3.client("sagemaker-runtime", endpoint_url="{url}"), or: curl '
+            f"{url}/endpoints/{endpoint.name}/invocations -H 'Content-Type: …' --data-binary @FILE"
+        )
+        click.echo(url)
+        while all(server.ended() is None for server in servers):
+            time.sleep(_LOOK_SECONDS)
+    for server in servers:
+        if (code := server.ended()) is not None:
+            raise EmulatorError(f"{server.name} ended with exit code {code}:\n{server.log()}")
+
+
+def payload_bytes(megabytes: float) -> int:
+    """Return the bytes of a limit in MB."""
+    return round(megabytes * MB)

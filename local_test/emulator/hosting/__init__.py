@@ -1,0 +1,1 @@
+"""Hosting as SageMaker does it: endpoints of all kinds and Batch Transform, on this machine."""

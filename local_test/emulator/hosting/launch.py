@@ -1,0 +1,175 @@
+"""Making servers: containers on a Docker engine, or commands of this machine."""
+
+import shlex
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from local_test.emulator.engine import Bind, Container, Engine
+from local_test.emulator.errors import EmulatorError
+from local_test.emulator.hosting.definition import Definition
+from local_test.emulator.hosting.exchange import Address
+from local_test.emulator.hosting.health import HealthLimits
+from local_test.emulator.hosting.server import GRACE_SECONDS, Server
+from local_test.emulator.process import Process
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How all servers of a run are led."""
+
+    health: HealthLimits = field(default_factory=HealthLimits)
+    grace: float = GRACE_SECONDS
+    on_line: Callable[[str], None] = lambda _line: None
+
+    def server(
+        self, name: str, running: Container | Process, find: Callable[[], Address | None], ml: str
+    ) -> Server:
+        """Return a server, not yet started."""
+        return Server(
+            name,
+            running,
+            find,
+            ml=ml,
+            limits=self.health,
+            on_line=self.on_line,
+            grace=self.grace,
+        )
+
+
+class Launcher(Protocol):
+    """Makes what serves one image or one command."""
+
+    def make(self, definition: Definition) -> Server:
+        """Make a server, not yet started."""
+
+    def port(self, wanted: int) -> int:
+        """Return the port for a server that would have this one to itself on the platform."""
+
+
+class Containers:
+    """Makes containers of an image on a network of their own.
+
+    Args:
+        engine: Where.
+        image: Their image.
+        manner: How they are led.
+        isolated: Whether the network leads nowhere.
+        beside: A container whose network, localhost included, is shared, as in a pipeline.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        image: str,
+        manner: Manner,
+        *,
+        isolated: bool = False,
+        beside: "Containers | None" = None,
+    ) -> None:
+        self._engine = engine
+        self._image = image
+        self._manner = manner
+        self._beside = beside
+        self._network: str = beside._network if beside else engine.network(internal=isolated)
+        self._first: Container | None = None
+
+    def port(self, wanted: int) -> int:
+        """Return the port itself: a container has all ports to itself."""
+        return wanted
+
+    def make(self, definition: Definition) -> Server:
+        """Make a container that is to run `serve`."""
+        variables = {**definition.environment, **definition.platform}
+        neighbour = self._beside._first if self._beside else None
+        options = dict(definition.options)
+        if neighbour:
+            options["network_mode"] = f"container:{neighbour.id}"
+        elif not _addresses_are_reached():
+            options["ports"] = {f"{definition.port}/tcp": ("127.0.0.1", None)}
+        container = self._engine.container(
+            self._image,
+            ["serve"],
+            binds=[Bind(str(p), f"/opt/ml/{name}") for name, p in definition.folders.items()],
+            alias=None if neighbour else (self._network, definition.name),
+            memory=definition.memory,
+            gpus=definition.gpus,
+            environment=variables,
+            **options,
+        )
+        self._first = neighbour or container
+        reached = self._first
+
+        def find() -> Address | None:
+            return _address(reached, self._network, definition.port)
+
+        return self._manner.server(definition.name, container, find, "/opt/ml")
+
+
+def _addresses_are_reached() -> bool:
+    """Tell whether a container's own address can be reached: not from outside a virtual machine.
+
+    A published port would hide whether the container itself takes a connection within 250 ms.
+    """
+    return sys.platform == "linux"
+
+
+def _address(container: Container, network: str, port: int) -> Address | None:
+    settings = container.attributes["NetworkSettings"]
+    if not _addresses_are_reached():
+        published = settings["Ports"].get(f"{port}/tcp")
+        return Address("127.0.0.1", int(published[0]["HostPort"])) if published else None
+    own = settings["Networks"][network]["IPAddress"]
+    return Address(own, port) if own else None
+
+
+class Commands:
+    """Makes processes of a command in place of containers, each with an /opt/ml of its own.
+
+    They listen on a free port, which SAGEMAKER_BIND_TO_PORT names.
+    """
+
+    def __init__(self, words: Sequence[str], manner: Manner, folder: Path) -> None:
+        self._words = list(words)
+        self._manner = manner
+        self._folder = folder
+
+    def port(self, wanted: int) -> int:
+        """Return a free port: several servers and this machine's programs share them."""
+        del wanted
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    def make(self, definition: Definition) -> Server:
+        """Make a process.
+
+        Raises:
+            EmulatorError: The definition asks for what only an engine can give.
+        """
+        asked = {"a memory limit": definition.memory, "limits of a container": definition.options}
+        if missing := [what for what, wanted in asked.items() if wanted]:
+            raise EmulatorError(f"Without Docker there is no emulation of {' and '.join(missing)}.")
+        base = Path(tempfile.mkdtemp(dir=self._folder))
+        for name, path in definition.folders.items():
+            (base / name).symlink_to(path)
+        variables = {
+            **definition.environment,
+            **definition.platform,
+            "SAGEMAKER_BIND_TO_PORT": str(definition.port),
+        }
+        process = Process(self._words, base, variables)
+        address = Address("127.0.0.1", definition.port)
+        return self._manner.server(definition.name, process, lambda: address, str(base))
+
+
+@contextmanager
+def commands(words: str, manner: Manner) -> Iterator[Commands]:
+    """Give a launcher of a command, as a shell's words; its folders go with the block."""
+    with tempfile.TemporaryDirectory(prefix="emulator-ml-") as folder:
+        yield Commands(shlex.split(words), manner, Path(folder))

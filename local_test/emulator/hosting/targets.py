@@ -1,0 +1,133 @@
+"""What answers an endpoint's calls: one container, or several in a row."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from local_test.emulator.hosting.api_errors import ServiceUnavailableError, ValidationError
+from local_test.emulator.hosting.exchange import Address, Opened, opened
+from local_test.emulator.hosting.health import Ping
+from local_test.emulator.hosting.server import Server
+
+# The name that the platform gives to the first container of a model.
+PRIMARY = "primary"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One invocation on its way to a container.
+
+    Attributes:
+        body: What is sent.
+        headers: What the container gets.
+        seconds: What it may take in all.
+        target_model: Which model of a multi-model endpoint it is for.
+    """
+
+    body: bytes
+    headers: Mapping[str, str]
+    seconds: float
+    target_model: str | None = None
+
+
+class Answer(Protocol):
+    """An answer whose status and headers are there; its body still comes."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers; names are in lower case."""
+
+    def parts(self) -> Iterator[bytes]:
+        """Give the body as it comes."""
+
+
+class Target(Protocol):
+    """What an endpoint passes its calls to."""
+
+    def open(self, call: Call) -> AbstractContextManager[Answer]:
+        """Send a call and give the answer; the call ends with the block."""
+
+    def ping(self) -> Ping:
+        """Ask for its health once."""
+
+
+class Single:
+    """One container with one model."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    @contextmanager
+    def open(self, call: Call) -> Iterator[Opened]:
+        """Send a call to /invocations."""
+        refuse_target_model(call)
+        with opened(
+            listening(self._server),
+            "POST",
+            "/invocations",
+            body=call.body,
+            headers=call.headers,
+            seconds=call.seconds,
+        ) as answer:
+            yield answer
+
+    def ping(self) -> Ping:
+        """Ask the container for its health once."""
+        return self._server.ping()
+
+
+class Pipeline:
+    """Several containers: what one answers is what the next is asked, with its content type."""
+
+    def __init__(self, servers: Sequence[Server]) -> None:
+        self._stages = [Single(server) for server in servers]
+
+    @contextmanager
+    def open(self, call: Call) -> Iterator[Opened]:
+        """Send a call through all; the first answer that is no success is the answer."""
+        *firsts, last = self._stages
+        for stage in firsts:
+            with stage.open(call) as answer:
+                if answer.status // 100 != 2:
+                    yield answer
+                    return
+                body = b"".join(answer.parts())
+                given = answer.headers.get("content-type", call.headers["Content-Type"])
+            call = replace(call, body=body, headers={**call.headers, "Content-Type": given})
+        with last.open(call) as answer:
+            yield answer
+
+    def ping(self) -> Ping:
+        """Return the first answer of a container that is not healthy, or else the last one's."""
+        pings = [stage.ping() for stage in self._stages]
+        return next((ping for ping in pings if not ping.healthy), pings[-1])
+
+
+def refuse_target_model(call: Call) -> None:
+    """Refuse a call for one of several models.
+
+    Raises:
+        ValidationError: The call names a model.
+    """
+    if call.target_model is not None:
+        raise ValidationError(
+            "Target model header should not be specified: this endpoint has one model. "
+            "The emulator's command `multi-model` makes one that has several."
+        )
+
+
+def listening(server: Server) -> Address:
+    """Return where a server listens.
+
+    Raises:
+        ServiceUnavailableError: It has ended.
+    """
+    address = server.address()
+    if address is None or server.ended() is not None:
+        raise ServiceUnavailableError(f"{server.name} has ended with exit code {server.ended()}.")
+    return address
