@@ -52,15 +52,10 @@ class Hosting:
             lambda line: console.line("", line),
         )
 
-    def definition(self, launcher: Launcher, **fields: Any) -> Definition:
-        """Return a container with these options."""
-        return Definition(
-            environment=self.environment,
-            memory=self.memory,
-            gpus=self.gpus,
-            port=launcher.port(PORT),
-            **fields,
-        )
+    def definition(self, launcher: Launcher, port: int = PORT, **fields: Any) -> Definition:
+        """Return a container with these options; more fields replace them."""
+        given = {"environment": self.environment, "memory": self.memory, "gpus": self.gpus}
+        return Definition(port=launcher.port(port), **{**given, **fields})
 
 
 _OPTIONS = [

@@ -1,5 +1,6 @@
 """Making servers: containers on a Docker engine, or commands of this machine."""
 
+import os
 import shlex
 import socket
 import sys
@@ -51,6 +52,19 @@ class Launcher(Protocol):
     def port(self, wanted: int) -> int:
         """Return the port for a server that would have this one to itself on the platform."""
 
+    def cpus(self) -> int:
+        """Return how many processors there are for all."""
+
+    def require_label(self, label: str) -> None:
+        """Refuse an image that does not announce what is asked of it; a command announces nothing.
+
+        Raises:
+            EmulatorError: The image has no such label that is `true`.
+        """
+
+    def beside(self, name: str) -> "Launcher":
+        """Return what makes servers of another image or command that share the network."""
+
 
 class Containers:
     """Makes containers of an image on a network of their own.
@@ -60,7 +74,7 @@ class Containers:
         image: Their image.
         manner: How they are led.
         isolated: Whether the network leads nowhere.
-        beside: A container whose network, localhost included, is shared, as in a pipeline.
+        beside: What made the container whose network, localhost included, is shared.
     """
 
     def __init__(
@@ -77,16 +91,33 @@ class Containers:
         self._manner = manner
         self._beside = beside
         self._network: str = beside._network if beside else engine.network(internal=isolated)
-        self._first: Container | None = None
+        self.first: Container | None = None
 
     def port(self, wanted: int) -> int:
         """Return the port itself: a container has all ports to itself."""
         return wanted
 
+    def cpus(self) -> int:
+        """Return how many processors the engine has."""
+        return int(self._engine.client.info()["NCPU"])
+
+    def require_label(self, label: str) -> None:
+        """Refuse an image without a label."""
+        if self._engine.image_labels(self._image).get(label) != "true":
+            raise EmulatorError(
+                f"The image {self._image} has no label {label}=true: SageMaker refuses it for "
+                f"this. In the Dockerfile: LABEL {label}=true"
+            )
+
+    def beside(self, name: str) -> "Containers":
+        """Return what makes containers of another image in the network of the first."""
+        self._engine.check_image(name)
+        return Containers(self._engine, name, self._manner, beside=self)
+
     def make(self, definition: Definition) -> Server:
         """Make a container that is to run `serve`."""
         variables = {**definition.environment, **definition.platform}
-        neighbour = self._beside._first if self._beside else None
+        neighbour = self._beside.first if self._beside else None
         options = dict(definition.options)
         if neighbour:
             options["network_mode"] = f"container:{neighbour.id}"
@@ -102,8 +133,7 @@ class Containers:
             environment=variables,
             **options,
         )
-        self._first = neighbour or container
-        reached = self._first
+        reached = self.first = neighbour or container
 
         def find() -> Address | None:
             return _address(reached, self._network, definition.port)
@@ -145,6 +175,17 @@ class Commands:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             return int(probe.getsockname()[1])
+
+    def cpus(self) -> int:
+        """Return how many processors this machine has."""
+        return os.cpu_count() or 1
+
+    def require_label(self, label: str) -> None:
+        """Accept everything: a command has no labels."""
+
+    def beside(self, name: str) -> "Commands":
+        """Return what makes processes of another command."""
+        return Commands(shlex.split(name), self._manner, self._folder)
 
     def make(self, definition: Definition) -> Server:
         """Make a process.

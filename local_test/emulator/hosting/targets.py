@@ -1,8 +1,8 @@
-"""What answers an endpoint's calls: one container, or several in a row."""
+"""What answers an endpoint's calls; here, one container with one model."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from local_test.emulator.hosting.api_errors import ServiceUnavailableError, ValidationError
@@ -79,33 +79,6 @@ class Single:
     def ping(self) -> Ping:
         """Ask the container for its health once."""
         return self._server.ping()
-
-
-class Pipeline:
-    """Several containers: what one answers is what the next is asked, with its content type."""
-
-    def __init__(self, servers: Sequence[Server]) -> None:
-        self._stages = [Single(server) for server in servers]
-
-    @contextmanager
-    def open(self, call: Call) -> Iterator[Opened]:
-        """Send a call through all; the first answer that is no success is the answer."""
-        *firsts, last = self._stages
-        for stage in firsts:
-            with stage.open(call) as answer:
-                if answer.status // 100 != 2:
-                    yield answer
-                    return
-                body = b"".join(answer.parts())
-                given = answer.headers.get("content-type", call.headers["Content-Type"])
-            call = replace(call, body=body, headers={**call.headers, "Content-Type": given})
-        with last.open(call) as answer:
-            yield answer
-
-    def ping(self) -> Ping:
-        """Return the first answer of a container that is not healthy, or else the last one's."""
-        pings = [stage.ping() for stage in self._stages]
-        return next((ping for ping in pings if not ping.healthy), pings[-1])
 
 
 def refuse_target_model(call: Call) -> None:

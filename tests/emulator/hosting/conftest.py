@@ -86,3 +86,13 @@ def model_archive(folder: Path, files: dict[str, bytes], name: str = "model.tar.
         for member in sorted(content.iterdir()):
             tar.add(member, member.name)
     return archive
+
+
+@pytest.fixture(scope="session")
+def archive(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the model.tar.gz of the trained phantoms."""
+    path = tmp_path_factory.mktemp("archive") / "model.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        for member in sorted((trained / "model").iterdir()):
+            tar.add(member, member.name)
+    return path

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """A small server for tests: `python -m tests.emulator.hosting.stub`; each path says what it does.
 
 Its behaviour is told by the body of an invocation, a JSON object, so that one stub is all:
@@ -6,6 +7,7 @@ Its behaviour is told by the body of an invocation, a JSON object, so that one s
     sleep: seconds before the answer
     parts, pause: answer chunked, with seconds between the parts
     fill: answer with so many bytes
+    write: answer which of these files it may write, as whom it runs, whether there is shared memory
     die: end at once with this exit code
     cut: promise more bytes than are sent
 """
@@ -54,6 +56,8 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif "fill" in wanted:
             self.answer(200, b"m" * wanted["fill"])
+        elif "write" in wanted:
+            self.answer(200, json.dumps(rights(wanted["write"])).encode())
         elif "die" in wanted:
             os._exit(wanted["die"])
         elif "status" in wanted:
@@ -106,6 +110,17 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
+
+
+def rights(paths: list[str]) -> dict[str, Any]:
+    told: dict[str, Any] = {"uid": os.getuid(), "shm": "shm" in os.listdir("/dev")}
+    for path in paths:
+        try:
+            Path(path).write_text("x")
+            told[path] = "written"
+        except OSError as error:
+            told[path] = error.strerror
+    return told
 
 
 def end_with_sigterm() -> None:

@@ -1,0 +1,152 @@
+"""The commands `multi-model`, `serverless` and `pipeline`: endpoints of other kinds."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from local_test.emulator import cli_hosting
+from local_test.emulator.cli_hosting import FOLDER, MODEL, Hosting
+from local_test.emulator.console import Console
+from local_test.emulator.hosting import multi_model as several
+from local_test.emulator.hosting import pipeline as row
+from local_test.emulator.hosting.definition import model_folder, readable_folder
+from local_test.emulator.hosting.endpoint import Endpoint
+from local_test.emulator.hosting.multi_model import MultiModel
+from local_test.emulator.hosting.pipeline import Pipeline
+from local_test.emulator.hosting.server import Server
+from local_test.emulator.hosting.serverless import (
+    HEALTHY_SECONDS,
+    LIMITS,
+    MAX_CONCURRENCY,
+    MEMORY_SIZES,
+    Serverless,
+    ServerlessConfig,
+)
+
+
+@click.command("multi-model", context_settings={"show_default": True})
+@click.argument("image", required=False)
+@click.option("--command", help='Run this instead of an image, such as "serve".')
+@click.option("--models", required=True, type=FOLDER, help="Archives; TargetModel is a path in it.")
+@click.option("--max-models", type=click.IntRange(1), help="Unload others beyond so many.")
+@cli_hosting.options
+@cli_hosting.front_options
+def multi_model(
+    image: str | None,
+    command: str | None,
+    models: Path,
+    max_models: int | None,
+    hosting: Hosting,
+    port: int,
+    endpoint_name: str,
+) -> None:
+    """Serve the archives of a folder with IMAGE as a multi-model endpoint until Ctrl-C."""
+    console = Console()
+    with ExitStack() as stack:
+        launcher = stack.enter_context(
+            cli_hosting.launched(image, command, hosting, hosting.manner(console), console)
+        )
+        launcher.require_label(several.LABEL)
+        folder = stack.enter_context(readable_folder())
+        definition = hosting.definition(
+            launcher, platform=several.ENVIRONMENT, folders={"models": folder}
+        )
+        server = stack.enter_context(launcher.make(definition))
+        target = MultiModel(
+            endpoint_name, server, models, folder, most=max_models, note=console.note
+        )
+        cli_hosting.lead(Endpoint(endpoint_name, target), [server], port, console)
+
+
+@click.command(context_settings={"show_default": True})
+@click.argument("image")
+@click.option("--model", type=MODEL, help="model.tar.gz, or a folder in its place.")
+@click.option(
+    "--memory-size",
+    default="2048",
+    type=click.Choice([str(size) for size in MEMORY_SIZES]),
+    help="MemorySizeInMB; processors grow with it.",
+)
+@click.option("--max-concurrency", default=5, type=click.IntRange(1, MAX_CONCURRENCY))
+@click.option("--tmp-mb", default=512, help="Size of /tmp, which counts as memory here.")
+@click.option("--idle", type=float, help="End the container after these seconds without a call.")
+@cli_hosting.options
+@cli_hosting.front_options
+def serverless(
+    image: str,
+    model: Path | None,
+    memory_size: str,
+    max_concurrency: int,
+    tmp_mb: int,
+    idle: float | None,
+    hosting: Hosting,
+    port: int,
+    endpoint_name: str,
+) -> None:
+    """Serve IMAGE as a serverless endpoint until Ctrl-C; each cold start is timed."""
+    if hosting.memory or hosting.gpus or hosting.isolated:
+        raise click.UsageError("Serverless has --memory-size, and neither GPUs nor isolation.")
+    console = Console()
+    config = ServerlessConfig(int(memory_size), max_concurrency, tmp_mb)
+    with ExitStack() as stack:
+        manner = hosting.manner(console, min(hosting.healthy_timeout, HEALTHY_SECONDS))
+        launcher = stack.enter_context(cli_hosting.launched(image, None, hosting, manner, console))
+        folders = stack.enter_context(model_folder(model))
+
+        def make() -> Server:
+            options = config.options(launcher.cpus())
+            memory = f"{config.memory_mb}m"
+            return launcher.make(
+                hosting.definition(launcher, folders=folders, memory=memory, options=options)
+            )
+
+        target = stack.enter_context(
+            Serverless(make, config.concurrency, idle=idle, note=console.note)
+        )
+        cli_hosting.lead(Endpoint(endpoint_name, target, LIMITS), [], port, console)
+
+
+@click.command(context_settings={"show_default": True})
+@click.argument("images", nargs=-1)
+@click.option("--command", "commands", multiple=True, help="In place of images; repeat it.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    type=MODEL,
+    help="Of each container in turn; an empty folder for none; without any, none has one.",
+)
+@cli_hosting.options
+@cli_hosting.front_options
+def pipeline(
+    images: tuple[str, ...],
+    commands: tuple[str, ...],
+    models: tuple[Path, ...],
+    hosting: Hosting,
+    port: int,
+    endpoint_name: str,
+) -> None:
+    """Serve IMAGES one after the other: what one answers is what the next is asked."""
+    names = images or commands
+    if images and commands:
+        raise click.UsageError("Give images, or --command for installed packages.")
+    row.check_length(len(names))
+    if models and len(models) != len(names):
+        raise click.UsageError(f"{len(models)} times --model for {len(names)} containers.")
+    console = Console()
+    with ExitStack() as stack:
+        manner = hosting.manner(console)
+        image, command = (names[0], None) if images else (None, names[0])
+        launcher = stack.enter_context(
+            cli_hosting.launched(image, command, hosting, manner, console)
+        )
+        servers: list[Server] = []
+        for rank, name in enumerate(names):
+            launcher = launcher.beside(name) if rank else launcher
+            launcher.require_label(row.LABEL)
+            model = models[rank] if models else None
+            folders = stack.enter_context(model_folder(model))
+            definition = hosting.definition(launcher, row.port(rank), folders=folders)
+            servers.append(stack.enter_context(launcher.make(row.placed(definition, rank))))
+        cli_hosting.lead(Endpoint(endpoint_name, Pipeline(servers)), servers, port, console)

@@ -1,0 +1,163 @@
+"""Endpoints of real containers: what they may write, how they are found, that nothing stays."""
+
+import contextlib
+import io
+import json
+import signal
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker as sdk
+import pytest
+
+from local_test.emulator.engine import Engine
+from local_test.emulator.errors import EmulatorError
+from local_test.emulator.hosting import multi_model, pipeline
+from local_test.emulator.hosting.definition import Definition, model_folder
+from local_test.emulator.hosting.endpoint import Endpoint
+from local_test.emulator.hosting.launch import Containers, Manner
+from local_test.emulator.hosting.pipeline import Pipeline
+from local_test.emulator.hosting.server import Server
+from local_test.emulator.hosting.serverless import Serverless, ServerlessConfig
+from local_test.emulator.hosting.targets import Single
+from tests.docker import IMAGE, docker, needs_docker
+from tests.emulator.conftest import BASE, left_of
+from tests.emulator.hosting.conftest import QUICK, model_archive, runtime
+from tests.jobs import ROOT
+
+pytestmark = needs_docker
+
+_TAG = "emulator-test:serve"
+_TMP = "/tmp/new"  # noqa: S108 - in the container
+# Our own image is the one at hand that has Python; nothing else of it is used.
+_DOCKERFILE = f"""FROM {IMAGE}
+COPY stub.py /usr/local/bin/stub
+ENTRYPOINT ["python3", "/usr/local/bin/stub"]
+LABEL {pipeline.LABEL}=true
+"""
+
+
+@pytest.fixture(scope="module")
+def stub_image() -> Iterator[str]:
+    """Give an image that serves as the stub does."""
+    if docker("image", "inspect", IMAGE).returncode:
+        pytest.skip(f"there is no image {IMAGE} on this engine to build the stub from")
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as tar:
+        tar.add(ROOT / "tests/emulator/hosting/stub.py", "stub.py")
+        dockerfile = tarfile.TarInfo("Dockerfile")
+        dockerfile.size = len(_DOCKERFILE)
+        tar.addfile(dockerfile, io.BytesIO(_DOCKERFILE.encode()))
+    context.seek(0)
+    with contextlib.closing(sdk.from_env()) as client:
+        client.images.build(
+            fileobj=context, custom_context=True, tag=_TAG, rm=True, network_mode="none"
+        )
+        try:
+            yield _TAG
+        finally:
+            client.images.remove(_TAG, force=True)
+
+
+@pytest.fixture
+def launcher(stub_image: str) -> Iterator[Containers]:
+    """Give what makes containers of the stub; nothing of them stays."""
+    with Engine() as engine:
+        yield Containers(engine, stub_image, Manner(QUICK, grace=10))
+    assert left_of(engine) == []
+
+
+def _rights(endpoint: Endpoint, *paths: str) -> Any:
+    return json.loads(endpoint.invoke(json.dumps({"write": paths}).encode()).body)
+
+
+def test_a_model_is_read_only_and_the_container_runs_as_the_image_says(
+    launcher: Containers, tmp_path: Path
+) -> None:
+    archive = model_archive(tmp_path, {"weights": b"w"})
+    with (
+        model_folder(archive) as folders,
+        launcher.make(Definition(folders=folders, memory="1g")) as server,
+    ):
+        endpoint = Endpoint("stub", Single(server))
+        assert json.loads(endpoint.invoke(b"x").body)["files"] == ["weights"]
+        told = _rights(endpoint, "/opt/ml/model/new", _TMP, "/new")
+        stopped = server.stop()
+    assert told == {
+        "uid": 0,
+        "shm": True,
+        "/opt/ml/model/new": "Read-only file system",
+        _TMP: "written",
+        "/new": "written",
+    }
+    assert stopped.code == 0
+
+
+def test_a_serverless_container_may_write_to_tmp_alone_and_is_nobody(launcher: Containers) -> None:
+    config = ServerlessConfig(1024, concurrency=1)
+
+    def make() -> Server:
+        memory, options = f"{config.memory_mb}m", config.options(launcher.cpus())
+        return launcher.make(Definition(memory=memory, options=options))
+
+    with Serverless(make, config.concurrency) as target:
+        told = _rights(Endpoint("stub", target), _TMP, "/root/new", "/new")
+    assert told == {
+        "uid": 1017,
+        "shm": False,
+        _TMP: "written",
+        "/root/new": "Permission denied",
+        "/new": "Read-only file system",
+    }
+    assert len(target.cold_starts) == 1
+
+
+def test_containers_of_a_pipeline_share_a_network_and_listen_where_they_are_told(
+    launcher: Containers, stub_image: str
+) -> None:
+    launcher.require_label(pipeline.LABEL)
+    with contextlib.ExitStack() as stack:
+        servers = []
+        for rank, made_by in enumerate((launcher, launcher.beside(stub_image))):
+            definition = pipeline.placed(Definition(port=pipeline.port(rank)), rank)
+            servers.append(stack.enter_context(made_by.make(definition)))
+        endpoint = Endpoint("stub", Pipeline(servers))
+        answer = endpoint.invoke(b'{"status": 200, "message": "features"}')
+        seen = json.loads(answer.body)
+        addresses = {server.address() for server in servers}
+    assert seen["environment"]["SAGEMAKER_BIND_TO_PORT"] == "8082"
+    assert len({address.host for address in addresses if address}) == 1
+
+
+def test_an_image_that_does_not_announce_what_is_asked_of_it_is_refused() -> None:
+    with Engine() as engine:
+        launcher = Containers(engine, BASE, Manner())
+        with pytest.raises(EmulatorError, match=r"LABEL com\.amazonaws\.\S+multi-models=true"):
+            launcher.require_label(multi_model.LABEL)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_the_container_gently_and_leaves_nothing(
+    stub_image: str, number: signal.Signals
+) -> None:
+    command = [sys.executable, "-m", "local_test.emulator", "serve", stub_image]
+    with contextlib.closing(sdk.from_env()) as client:
+        with subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as running:
+            assert running.stdout
+            url = running.stdout.readline().strip()
+            with contextlib.closing(runtime(url)) as boto:
+                boto.invoke_endpoint(EndpointName="emulator", Body=b"x")
+            (container,) = client.containers.list(filters={"ancestor": stub_image})
+            networks = list(container.attrs["NetworkSettings"]["Networks"])
+            running.send_signal(number)
+            _, log = running.communicate(timeout=60)
+        assert running.returncode == 128 + number
+        assert "ended by SIGTERM" in log
+        assert client.containers.list(all=True, filters={"ancestor": stub_image}) == []
+        assert client.networks.list(names=networks) == []

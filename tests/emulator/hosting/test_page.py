@@ -1,0 +1,72 @@
+"""docs/emulator_hosting.md: its blocks as a reader would run them, and its tables."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local_test.emulator.cli import main
+from tests.jobs import BIN, ROOT
+from tests.server import free_port
+
+_PAGE = (ROOT / "docs/emulator_hosting.md").read_text()
+_BLOCKS = dict(re.findall(r"^<!-- ([^\n]*) -->\n```\w+\n(.*?)^```$", _PAGE, re.M | re.S))
+_PORT = "8090"
+
+
+def test_every_block_is_marked_with_how_it_is_tested() -> None:
+    assert len(re.findall("^```[a-z]", _PAGE, re.M)) == len(_BLOCKS)
+    assert _BLOCKS.keys() == {"tested: no Docker, in the background", "tested: on that endpoint"}
+
+
+@pytest.mark.parametrize("command", sorted(main.commands.keys() - {"train"}))
+def test_every_option_of_every_command_stands_in_the_page(command: str) -> None:
+    assert f"`{command}" in _PAGE
+    for parameter in main.commands[command].params:
+        name = parameter.opts[0]
+        if name.startswith("-"):
+            assert f"`{name} " in _PAGE or f"`{name}`" in _PAGE, name
+
+
+@contextlib.contextmanager
+def _in_the_background(code: str, folder: Path) -> Iterator[None]:
+    """Run a block until it has printed its URL; end it with Ctrl-C."""
+    path = {"PYTHONPATH": str(ROOT), "PATH": f"{BIN}:{os.environ['PATH']}"}
+    with subprocess.Popen(
+        ["bash", "-c", f"exec {code}"],
+        cwd=folder,
+        env={**os.environ, **path},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdout
+        try:
+            assert running.stdout.readline().startswith("http://127.0.0.1:")
+            yield
+        finally:
+            running.send_signal(signal.SIGINT)
+            assert running.wait(60) == 128 + signal.SIGINT
+
+
+def test_the_blocks_serve_our_own_package_and_ask_it_with_boto3(
+    archive: Path, prepared: Path, tmp_path: Path
+) -> None:
+    port = str(free_port())
+    shutil.copy(archive, tmp_path / "model.tar.gz")
+    with zipfile.ZipFile(prepared / "Test.zip") as scans:
+        (tmp_path / "scan.jpg").write_bytes(scans.read(min(scans.namelist())))
+    served, asked = (code.replace(_PORT, port) for code in _BLOCKS.values())
+    with _in_the_background(served, tmp_path):
+        done = subprocess.run(
+            [sys.executable, "-c", asked], cwd=tmp_path, capture_output=True, text=True
+        )
+    assert done.returncode == 0, done.stderr
+    assert '"label"' in done.stdout
