@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 
 import pytest
 
@@ -33,3 +34,25 @@ def test_a_signal_waits_until_what_is_being_made_is_known() -> None:
             made.append("container")
         made.append("never")
     assert made == ["container"]
+
+
+def test_a_signal_that_waits_for_another_thread_unwinds_the_main_thread() -> None:
+    interrupts = Interrupts()
+    unwound = []
+
+    def make() -> None:
+        with interrupts.held():
+            os.kill(os.getpid(), signal.SIGTERM)
+        unwound.append(False)
+
+    with pytest.raises(SystemExit), interrupts.caught():  # noqa: PT012
+        thread = threading.Thread(target=make)
+        thread.start()
+        try:
+            thread.join()
+            # The signal may come here, after the join.
+            threading.Event().wait(10)
+        finally:
+            thread.join()
+            unwound.append(True)
+    assert unwound == [False, True]
