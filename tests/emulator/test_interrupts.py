@@ -47,10 +47,8 @@ def test_a_signal_that_waits_for_another_thread_unwinds_the_main_thread() -> Non
 
     with pytest.raises(SystemExit), interrupts.caught():  # noqa: PT012
         thread = threading.Thread(target=make)
-        thread.start()
         try:
-            thread.join()
-            # The signal may come here, after the join.
+            thread.start()
             threading.Event().wait(10)
         finally:
             thread.join()
