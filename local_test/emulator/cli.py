@@ -8,6 +8,7 @@ from docker.errors import DockerException
 from local_test.emulator.cli_endpoints import multi_model, pipeline, serverless
 from local_test.emulator.cli_serve import asynchronous, serve
 from local_test.emulator.cli_train import train
+from local_test.emulator.cli_transform import transform
 from local_test.emulator.errors import EmulatorError
 
 
@@ -27,5 +28,5 @@ def main() -> None:
     """Run an image as Amazon SageMaker does, on this machine and without an AWS account."""
 
 
-for command in (train, serve, asynchronous, multi_model, serverless, pipeline):
+for command in (train, serve, asynchronous, multi_model, serverless, pipeline, transform):
     main.add_command(command)

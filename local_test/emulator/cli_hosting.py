@@ -106,6 +106,8 @@ def launched(
     with ExitStack() as stack:
         interrupts = Interrupts()
         stack.enter_context(interrupts.caught())
+        if command and hosting.isolated:
+            raise EmulatorError("Without Docker there is no emulation of network isolation.")
         if command:
             yield stack.enter_context(commands(command, manner))
             return

@@ -56,7 +56,7 @@ def describe(record: Record) -> dict[str, Any]:
         "Environment": dict(job.environment),
         **_times(record),
     }
-    return {key: _without_none(value) for key, value in described.items() if value is not None}
+    return {key: without_none(value) for key, value in described.items() if value is not None}
 
 
 def _algorithm(job: TrainingJob) -> dict[str, Any]:
@@ -121,9 +121,10 @@ def _time(when: datetime) -> str:
     return when.isoformat(timespec="milliseconds")
 
 
-def _without_none(value: Any) -> Any:
+def without_none(value: Any) -> Any:
+    """Return JSON without the fields that do not apply."""
     if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
+        return {key: without_none(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
-        return [_without_none(item) for item in value]
+        return [without_none(item) for item in value]
     return value

@@ -1,0 +1,1 @@
+"""Batch Transform as SageMaker leads it."""

@@ -1,0 +1,60 @@
+"""The command `transform` as a person uses it, with the stub in place of an image."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.jobs import ROOT
+
+_STUB = f"env PYTHONPATH={ROOT} {sys.executable} -u -m tests.emulator.batch.batch_stub"
+
+
+def _transform(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "local_test.emulator", "transform", *map(str, words)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def test_a_job_prints_its_description_and_leaves_its_outputs(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id-1,5\nid-2,6\n")
+    ran = _transform(
+        *("--command", _STUB, "--data", tmp_path / "a.csv", "--out", tmp_path / "out"),
+        *("--content-type", "text/csv", "--split-type", "Line", "--assemble-with", "Line"),
+        *("--strategy", "SingleRecord", "--max-concurrent", 2, "--join-source", "Input"),
+        *("--input-filter", "$[1:]", "--max-payload-mb", 1),
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "out/a.csv.out").read_text() == "id-1,5,1\nid-2,6,1\n"
+    described = json.loads(ran.stdout)
+    assert described["TransformJobStatus"] == "Completed"
+    assert described["BatchStrategy"] == "SingleRecord"
+    assert "1 objects transformed, 0 failed; 2 requests at once, SingleRecord, 1 MB" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--env", "FAILS=1"], "did not pass the ping health check"),
+        (["--content-type", "text/csv", "--output-filter", "$[9]", "--retries", 0], "[9] selects"),
+    ],
+)
+def test_a_job_that_fails_ends_with_1_and_its_reason(
+    tmp_path: Path, words: list[object], reason: str
+) -> None:
+    (tmp_path / "a.csv").write_text("5\n")
+    ran = _transform(
+        "--command", _STUB, "--data", tmp_path / "a.csv", "--out", tmp_path / "out", *words
+    )
+    assert ran.returncode == 1
+    assert reason in json.loads(ran.stdout)["FailureReason"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_a_job_is_one_sentence(tmp_path: Path) -> None:
+    words = ["--command", _STUB, "--data", tmp_path, "--out", tmp_path / "out"]
+    ran = _transform(*words, "--join-source", "Input")
+    assert ran.returncode == 1
+    assert "Filters and joins need the content type" in ran.stderr
+    assert "Traceback" not in ran.stderr
