@@ -16,7 +16,7 @@ def describe(record: TransformRecord) -> dict[str, Any]:
         "TransformJobArn": f"arn:aws:sagemaker:us-east-1:123456789012:transform-job/{job.name}",
         "TransformJobStatus": record.status,
         "FailureReason": record.failure,
-        "ModelName": job.image,
+        "ModelName": job.name,
         "MaxConcurrentTransforms": said.concurrent,
         "ModelClientConfig": {
             "InvocationsTimeoutInSeconds": round(job.timeout),

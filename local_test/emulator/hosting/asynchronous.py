@@ -1,7 +1,6 @@
 """InvokeEndpointAsync: a queue before the container, objects in folders, notifications as files."""
 
 import json
-import threading
 import time
 import uuid
 from collections.abc import Mapping
@@ -75,7 +74,6 @@ class AsyncInvocations:
         self._endpoint = endpoint
         self._config = config
         self._pool = ThreadPoolExecutor(config.concurrency)
-        self._ending = threading.Event()
 
     def __enter__(self) -> Self:
         return self
@@ -86,7 +84,6 @@ class AsyncInvocations:
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        self._ending.set()
         self._pool.shutdown(cancel_futures=True)
 
     def accept(self, body: bytes, headers: Mapping[str, str]) -> Accepted:
@@ -126,8 +123,6 @@ class AsyncInvocations:
         )
 
     def _work_off(self, accepted: Accepted) -> None:
-        if self._ending.is_set():
-            return
         try:
             if time.monotonic() > accepted.expires:
                 raise EmulatorError("The request's time to live passed while it was in the queue.")

@@ -13,6 +13,7 @@ from local_test.emulator.batch.processing import DataProcessing
 from local_test.emulator.batch.specification import DEFAULTS, Parameters, TransformJob
 from local_test.emulator.errors import EmulatorError
 from tests.emulator.hosting.conftest import stub_server
+from tests.emulator.shapes import assert_answer
 from tests.jobs import ROOT
 
 _STUB = f"env PYTHONPATH={ROOT} {sys.executable} -u -m tests.emulator.batch.batch_stub"
@@ -156,7 +157,9 @@ def test_a_bad_record_costs_its_object_alone_and_fails_the_job_with_its_reason(
     assert _out(tmp_path) == {"b.out": b"Y"}
     reason = "a: Bad HTTP status received from algorithm: 400: a bad record"
     assert record.failure == f"ClientError: {reason}"
-    assert describe(record)["FailureReason"] == record.failure
+    described = describe(record)
+    assert described["FailureReason"] == record.failure
+    assert_answer("DescribeTransformJob", described)
 
 
 def test_an_object_above_the_payload_fails(tmp_path: Path) -> None:
@@ -206,6 +209,7 @@ def test_what_create_transform_job_refuses_is_refused(fields: dict[str, Any], me
 def test_the_description_is_that_of_describe_transform_job(tmp_path: Path) -> None:
     record, _ = _transform(tmp_path, {"a": b"x"}, content_type="text/plain")
     described = describe(record)
+    assert_answer("DescribeTransformJob", described)
     assert described["TransformJobStatus"] == "Completed"
     assert described["TransformInput"]["ContentType"] == "text/plain"
     assert described["DataProcessing"]["JoinSource"] == "None"
