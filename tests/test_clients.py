@@ -1,4 +1,4 @@
-"""The blocks of docs/clients.md, run as a reader would: curl, urllib, and boto3 on a stand-in."""
+"""The blocks of docs/clients.md, run as a reader would: curl, urllib, and boto3 on the emulator."""
 
 import json
 import os
@@ -12,7 +12,11 @@ from typing import Any
 import boto3
 import pytest
 
-from tests import sagemaker_runtime
+from local_test.emulator.hosting import front
+from local_test.emulator.hosting.endpoint import Endpoint
+from local_test.emulator.hosting.exchange import Address
+from local_test.emulator.hosting.health import HealthLimits, Ping, ping
+from local_test.emulator.hosting.targets import Single
 from tests.jobs import ROOT
 from tests.scans import encode, head, png
 from tests.server import Server
@@ -24,10 +28,28 @@ _BLOCKS = [
 ]
 
 
+class _Started:
+    """The tests' server, as the emulator's endpoints ask one."""
+
+    name = "serve"
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def address(self) -> Address:
+        return Address("127.0.0.1", self._server.port)
+
+    def ended(self) -> int | None:
+        return self._server.process.poll()
+
+    def ping(self) -> Ping:
+        return ping(self.address(), HealthLimits())
+
+
 @pytest.fixture(scope="module")
 def environment(server: Server) -> Iterator[dict[str, str]]:
-    """Give what lets boto3 find the stand-in, and no AWS account of the machine's."""
-    with sagemaker_runtime.running(server.port) as url:
+    """Give what lets boto3 find the emulator, and no AWS account of the machine's."""
+    with front.running(Endpoint("brain-tumor", Single(_Started(server)))) as url:
         yield {
             "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": url,
             "AWS_DEFAULT_REGION": "eu-central-1",
@@ -90,7 +112,7 @@ def test_the_page_shows_every_request_and_reply_format_and_all_three_clients() -
 
 @pytest.fixture
 def runtime(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Give boto3's client of the stand-in."""
+    """Give boto3's client of the emulator."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     return boto3.client("sagemaker-runtime")

@@ -134,7 +134,7 @@ def pipeline(
     row.check_length(len(names))
     if models and len(models) != len(names):
         raise click.UsageError(f"{len(models)} times --model for {len(names)} containers.")
-    console = Console()
+    console = Console(several_hosts=True)
     with ExitStack() as stack:
         manner = hosting.manner(console)
         image, command = (names[0], None) if images else (None, names[0])

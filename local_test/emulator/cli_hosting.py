@@ -49,7 +49,7 @@ class Hosting:
         return Manner(
             HealthLimits(healthy=healthy or self.healthy_timeout),
             self.grace,
-            lambda line: console.line("", line),
+            console.line,
         )
 
     def definition(self, launcher: Launcher, port: int = PORT, **fields: Any) -> Definition:

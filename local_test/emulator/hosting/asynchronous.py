@@ -34,9 +34,9 @@ class AsyncConfig:
         buckets: Where objects lie.
         output: S3OutputPath.
         failure: S3FailurePath.
-        notifications: A folder for the notifications, in place of SNS: success/ID.json, error/ID.json.
+        notifications: In place of SNS: a folder in which success/ID.json and error/ID.json appear.
         concurrency: MaxConcurrentInvocationsPerInstance.
-    """  # noqa: E501
+    """
 
     buckets: Buckets
     notifications: Path

@@ -1,5 +1,6 @@
 """Making servers: containers on a Docker engine, or commands of this machine."""
 
+import functools
 import os
 import shlex
 import socket
@@ -26,7 +27,7 @@ class Manner:
 
     health: HealthLimits = field(default_factory=HealthLimits)
     grace: float = GRACE_SECONDS
-    on_line: Callable[[str], None] = lambda _line: None
+    on_line: Callable[[str, str], None] = lambda _name, _line: None
 
     def server(
         self, name: str, running: Container | Process, find: Callable[[], Address | None], ml: str
@@ -38,7 +39,7 @@ class Manner:
             find,
             ml=ml,
             limits=self.health,
-            on_line=self.on_line,
+            on_line=functools.partial(self.on_line, name),
             grace=self.grace,
         )
 

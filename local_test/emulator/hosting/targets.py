@@ -8,7 +8,6 @@ from typing import Protocol
 from local_test.emulator.hosting.api_errors import ServiceUnavailableError, ValidationError
 from local_test.emulator.hosting.exchange import Address, Opened, opened
 from local_test.emulator.hosting.health import Ping
-from local_test.emulator.hosting.server import Server
 
 # The name that the platform gives to the first container of a model.
 PRIMARY = "primary"
@@ -56,10 +55,27 @@ class Target(Protocol):
         """Ask for its health once."""
 
 
+class Listening(Protocol):
+    """What can be asked: a `Server`, or one that somebody else started."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+
+    def address(self) -> Address | None:
+        """Where it listens, or None before that is known."""
+
+    def ended(self) -> int | None:
+        """Return its exit code, or None while it runs."""
+
+    def ping(self) -> Ping:
+        """Ask for its health once."""
+
+
 class Single:
     """One container with one model."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Listening) -> None:
         self._server = server
 
     @contextmanager
@@ -94,7 +110,7 @@ def refuse_target_model(call: Call) -> None:
         )
 
 
-def listening(server: Server) -> Address:
+def listening(server: Listening) -> Address:
     """Return where a server listens.
 
     Raises:
