@@ -24,7 +24,7 @@ from local_test.emulator.hosting.pipeline import Pipeline
 from local_test.emulator.hosting.server import Server
 from local_test.emulator.hosting.serverless import Serverless, ServerlessConfig
 from local_test.emulator.hosting.targets import Single
-from tests.docker import IMAGE, docker, needs_docker
+from tests.docker import IMAGE, build, needs_docker
 from tests.emulator.conftest import BASE, left_of
 from tests.emulator.hosting.conftest import QUICK, model_archive, runtime
 from tests.jobs import ROOT
@@ -34,7 +34,7 @@ pytestmark = needs_docker
 _TAG = "emulator-test:serve"
 _TMP = "/tmp/new"  # noqa: S108 - in the container
 # Our own image is the one at hand that has Python; nothing else of it is used.
-_DOCKERFILE = f"""FROM {IMAGE}
+_DOCKERFILE = f"""FROM {IMAGE}-serve
 COPY stub.py /usr/local/bin/stub
 ENTRYPOINT ["python3", "/usr/local/bin/stub"]
 LABEL {pipeline.LABEL}=true
@@ -44,8 +44,7 @@ LABEL {pipeline.LABEL}=true
 @pytest.fixture(scope="module")
 def stub_image() -> Iterator[str]:
     """Give an image that serves as the stub does."""
-    if docker("image", "inspect", IMAGE).returncode:
-        pytest.skip(f"there is no image {IMAGE} on this engine to build the stub from")
+    build(f"{IMAGE}-serve", "--target", "serve", ROOT)
     context = io.BytesIO()
     with tarfile.open(fileobj=context, mode="w") as tar:
         tar.add(ROOT / "tests/emulator/hosting/stub.py", "stub.py")
