@@ -68,10 +68,10 @@ class Endpoint:
         call = self._call(body, headers or {}, seconds or self.limits.invocation)
         with self._answered(call) as answer:
             content = b"".join(answer.parts())
-            self._refuse_errors(answer.status, content)
+            self._refuse_errors(answer, content)
             if len(content) > self.limits.payload:
                 limit = f"{self.limits.payload} bytes"
-                raise self._error(0, f"The answer has {len(content)} bytes, the limit is {limit}.")
+                raise self._error(f"The answer has {len(content)} bytes, the limit is {limit}.")
             return Reply(answer.status, rules.to_caller(answer.headers), content)
 
     @contextmanager
@@ -84,7 +84,7 @@ class Endpoint:
         call = self._call(body, headers or {}, self.limits.stream)
         with self._answered(call) as answer:
             if answer.status // 100 != 2:
-                self._refuse_errors(answer.status, b"".join(answer.parts()))
+                self._refuse_errors(answer, b"".join(answer.parts()))
             yield Stream(rules.to_caller(answer.headers), _parts(answer))
 
     def _call(self, body: bytes, headers: Mapping[str, str], seconds: float) -> Call:
@@ -104,16 +104,17 @@ class Endpoint:
             with self.target.open(call) as answer:
                 yield answer
         except TimedOutError as error:
-            raise self._error(0, _TIMED_OUT) from error
+            raise self._error(_TIMED_OUT) from error
         except NoReplyError as error:
-            raise self._error(0, str(error)) from error
+            raise self._error(str(error)) from error
 
-    def _refuse_errors(self, status: int, content: bytes) -> None:
-        if status // 100 != 2:
-            raise self._error(status, content.decode(errors="replace"))
+    def _refuse_errors(self, answer: Answer, content: bytes) -> None:
+        if answer.status // 100 != 2:
+            message = content.decode(errors="replace")
+            raise ModelError(self.name, answer.status, message, answer.container)
 
-    def _error(self, status: int, message: str) -> ModelError:
-        return ModelError(self.name, status, message, PRIMARY)
+    def _error(self, message: str) -> ModelError:
+        return ModelError(self.name, 0, message, PRIMARY)
 
 
 def _parts(answer: Answer) -> Iterator[bytes]:

@@ -60,6 +60,8 @@ class Opened:
     def __init__(self, response: http.client.HTTPResponse, deadline: "_Deadline") -> None:
         self.status = response.status
         self.headers = {name.lower(): value for name, value in response.getheaders()}
+        # Which container answers, for messages; the platform's name for the only one.
+        self.container = "primary"
         self._response = response
         self._deadline = deadline
 

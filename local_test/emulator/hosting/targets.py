@@ -41,6 +41,10 @@ class Answer(Protocol):
     def headers(self) -> Mapping[str, str]:
         """The headers; names are in lower case."""
 
+    @property
+    def container(self) -> str:
+        """Which container answers."""
+
     def parts(self) -> Iterator[bytes]:
         """Give the body as it comes."""
 
@@ -90,6 +94,7 @@ class Single:
             headers=call.headers,
             seconds=call.seconds,
         ) as answer:
+            answer.container = self._server.name
             yield answer
 
     def ping(self) -> Ping:

@@ -51,13 +51,17 @@ def test_what_the_first_answers_is_what_the_second_is_asked_with_its_content_typ
 
 
 @pytest.mark.parametrize("nested", [False, True])
-def test_an_error_of_either_is_the_answer(client: Any, nested: bool) -> None:
+def test_an_error_of_either_is_the_answer_and_names_the_container(
+    client: Any, nested: bool
+) -> None:
     wanted: dict[str, Any] = {"status": 500, "message": "broken"}
     if nested:
         wanted = {"status": 200, "message": json.dumps(wanted)}
     with pytest.raises(ClientError) as refused:
         _invoke(client, wanted)
     assert refused.value.response["OriginalMessage"] == "broken"
+    container = "container-2" if nested else "container-1"
+    assert f"(500) from {container} with message" in str(refused.value)
 
 
 def test_all_have_the_time_of_one_call_together(client: Any) -> None:
