@@ -4,7 +4,18 @@ from typing import Any
 
 import click
 
-from deploy.commands import cost, delete, iam, setup, status, train, tune, upload
+from deploy.commands import (
+    cost,
+    delete,
+    endpoint,
+    iam,
+    predict,
+    setup,
+    status,
+    train,
+    tune,
+    upload,
+)
 from deploy.errors import explain
 
 COMMANDS = (
@@ -13,6 +24,8 @@ COMMANDS = (
     upload.upload,
     train.train,
     tune.tune,
+    endpoint.endpoint,
+    predict.predict,
     cost.cost,
     status.status,
     delete.delete,

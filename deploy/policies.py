@@ -102,6 +102,8 @@ def execution_policy(aws: Aws) -> Policy:
             [aws.arn("logs", "log-group:/aws/sagemaker/*", region="*")],
         ),
         _allow("WriteMetrics", ["cloudwatch:PutMetricData"], "*", StringLike=names),
+        # What an asynchronous endpoint did.
+        _allow("TellTopic", ["sns:Publish"], [aws.arn("sns", f"{aws.project}-*", region="*")]),
         # Jobs that a pipeline starts are named by the platform.
         _allow(
             "RunPipelineSteps",

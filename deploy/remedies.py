@@ -134,6 +134,27 @@ RULES = (
         "The execution role is missing, or SageMaker may not use it: run "
         "`python -m deploy setup`, and wait ten seconds for IAM to spread it.",
     ),
+    # The endpoint
+    Rule(
+        ".*",
+        r"ndpoint (?P<endpoint>\S+) of account \S+ not found|ould not find endpoint \S*?\"?"
+        r"(?P<arn>arn:\S+?)\"?(\.|$)",
+        "There is no endpoint {endpoint}{arn} in this region: make it by `python -m deploy "
+        "endpoint`, or name another by --endpoint; `python -m deploy status` lists them.",
+    ),
+    Rule(
+        ".*",
+        "did not pass the ping health check|not pass (the )?health check",
+        "The container did not become healthy. Try the same image and model here: "
+        "`docker run -p 8080:8080 -v $PWD/jobs/JOB/model:/opt/ml/model:ro brain-tumor serve`; a "
+        "model that needs more memory gets it by --instance-type or --memory-mb.",
+    ),
+    Rule(
+        ".*",
+        r"could not find model data|failed to download model data|model data.*not (found|exist)",
+        "The model is not where the endpoint looks for it: give another by --model; "
+        "`python -m deploy status` lists the jobs that left one.",
+    ),
     # The image
     Rule(
         ".*",

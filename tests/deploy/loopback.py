@@ -3,6 +3,7 @@
 import json
 import tarfile
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -89,6 +90,7 @@ def _mend_moto() -> None:
 
     for stem, store in _DELETED.items():
         setattr(SageMakerResponse, f"delete_{stem}", _delete_from(stem, store))
+    SageMakerResponse.update_endpoint = _update_endpoint  # type: ignore[attr-defined]
     FakeBucket.get_permission = lambda *_: PermissionResult.NEUTRAL  # type: ignore[method-assign]
 
 
@@ -111,6 +113,15 @@ def _delete_from(stem: str, store: str) -> Any:
         return EmptyResult()
 
     return delete
+
+
+def _update_endpoint(response: Any) -> Any:
+    """Do what UpdateEndpoint does, at once; moto's endpoints are in service at once, too."""
+    from moto.core.responses import EmptyResult
+
+    endpoint = response.sagemaker_backend.endpoints[response._get_param("EndpointName")]
+    endpoint.endpoint_config_name = response._get_param("EndpointConfigName")
+    return EmptyResult()
 
 
 def parameters(printed: str, call: str) -> list[dict[str, Any]]:
@@ -189,3 +200,14 @@ def leave_artefacts(trained: Path, folder: Path, job: str) -> None:
             for path in (trained / made).iterdir():
                 tar.add(path, path.name)
         client("s3").upload_file(str(folder / name), BUCKET, f"jobs/{job}/output/{name}")
+
+
+def log(group: str, stream: str, *lines: str) -> None:
+    """Write lines into a log, as a container's are written."""
+    logs = client("logs")
+    if not logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:
+        logs.create_log_group(logGroupName=group)
+    logs.create_log_stream(logGroupName=group, logStreamName=stream)
+    now = int(time.time() * 1000)
+    events = [{"timestamp": now + place, "message": line} for place, line in enumerate(lines)]
+    logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)

@@ -10,6 +10,7 @@ from deploy.cli import COMMANDS
 from deploy.session import Aws
 from tests.deploy import loopback
 from tests.deploy.conftest import deploy, succeed, use
+from tests.jobs import ROOT
 
 # What each command is given, and a call that it must print.
 CALLS = {
@@ -18,6 +19,8 @@ CALLS = {
     "upload": (["FOLDER"], "s3:PutObject"),
     "train": ([], "sagemaker:CreateTrainingJob"),
     "tune": (["--image", "i", "ANSWERS"], "sagemaker:CreateHyperParameterTuningJob"),
+    "endpoint": ([], "sagemaker:CreateEndpoint"),
+    "predict": (["SCAN"], "sagemaker-runtime:InvokeEndpoint"),
     "cost": (["ml.m5.xlarge", "--live"], "pricing:GetProducts"),
     "status": ([], "sagemaker:ListEndpoints"),
     "delete": (["--with-user"], "s3:GetBucketTagging"),
@@ -33,7 +36,8 @@ def test_a_dry_run_prints_calls_and_makes_none(
     tmp_path: Path,
 ) -> None:
     given, call = CALLS[command]
-    words = {"FOLDER": [str(prepared)], "ANSWERS": answers}
+    scan = str(ROOT / "local_test" / "payload.png")
+    words = {"FOLDER": [str(prepared)], "ANSWERS": answers, "SCAN": [scan]}
     arguments = [word for argument in given for word in words.get(argument, [argument])]
     with loopback.refusing_server() as (url, asked):
         use(monkeypatch, loopback.environment(url, tmp_path))

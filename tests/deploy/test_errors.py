@@ -18,6 +18,21 @@ def _answer(code: str, message: str = "", operation: str = "CreateTrainingJob") 
 
 # (what AWS or its SDK says, what the sentence must name, the command that mends it)
 TABLE = [
+    (
+        _answer(
+            "ValidationError", "Endpoint brain-tumor-endpoint of account 123456789012 not found."
+        ),
+        "no endpoint brain-tumor-endpoint",
+        "python -m deploy endpoint",
+    ),
+    (
+        _answer(
+            "ValidationException",
+            'Could not find endpoint "arn:aws:sagemaker:eu-central-1:123456789012:endpoint/a".',
+        ),
+        "no endpoint arn:aws:sagemaker:eu-central-1:123456789012:endpoint/a",
+        "python -m deploy endpoint",
+    ),
     (boto.NoCredentialsError(), "No AWS credentials", "aws configure"),
     (
         boto.PartialCredentialsError(provider="env", cred_var="aws_secret_access_key"),

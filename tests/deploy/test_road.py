@@ -4,12 +4,15 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import sagemaker_runtime
 from tests.deploy import loopback
 from tests.jobs import BIN, ROOT
+from tests.server import Server
 
 _BLOCK = re.compile(r"^<!-- (?P<mark>[^\n]*) -->\n```bash\n(?P<code>.*?)^```$", re.M | re.S)
 _PAGE = (ROOT / "docs/aws.md").read_text()
@@ -43,7 +46,9 @@ def environment(account: str, answers: list[str], tmp_path: Path) -> dict[str, s
     (tools / "docker").chmod(0o755)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     path = f"{tools}:{BIN}:{os.environ['PATH']}"
-    return {**inherited, **variables, "PATH": path, "PYTHONPATH": str(ROOT)}
+    with sagemaker_runtime.running(server.port) as runtime:
+        variables["AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME"] = runtime
+        yield {**inherited, **variables, "PATH": path, "PYTHONPATH": str(ROOT)}
 
 
 def _run(code: str, folder: Path, environment: dict[str, str]) -> str:
@@ -75,6 +80,7 @@ def test_the_road_from_the_first_user_to_delete(
     folder = tmp_path / "work"
     folder.mkdir()
     shutil.copy(phantoms, folder / "brain-tumor-mri.zip")
+    shutil.copy(ROOT / "local_test" / "payload.png", folder / "scan.png")
     printed = ""
     for match in _BLOCK.finditer(_PAGE):
         if "build_and_push.sh" in match["code"]:
@@ -91,6 +97,9 @@ def test_the_road_from_the_first_user_to_delete(
     home = folder / "jobs" / JOB
     assert (home / "model/1/saved_model.pb").is_file()
     assert (home / "output/report.html").is_file()
+    assert re.search(r"^scan.png +\w+ +0\.\d{4} ", printed, re.M)
+    assert (folder / "heat_maps/scan.png.heat_map.png").is_file()
+    assert re.search(r"^endpoint +brain-tumor-endpoint +InService +costs money", printed, re.M)
     assert re.search(r"^training job +brain-tumor-1", printed, re.M)
     assert re.search(r"^deleted bucket ", printed, re.M)
     assert loopback.all_names() == []

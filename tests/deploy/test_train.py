@@ -1,7 +1,6 @@
 """`train` against moto: the request, the log, the artefacts, what goes wrong."""
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -25,21 +24,11 @@ def ready(account: str, prepared: Path) -> str:
     return loopback.push_image()
 
 
-def _log(stream: str, *lines: str) -> None:
-    logs = loopback.client("logs")
-    if not logs.describe_log_groups(logGroupNamePrefix=watch.GROUP)["logGroups"]:
-        logs.create_log_group(logGroupName=watch.GROUP)
-    logs.create_log_stream(logGroupName=watch.GROUP, logStreamName=stream)
-    now = int(time.time() * 1000)
-    events = [{"timestamp": now + place, "message": line} for place, line in enumerate(lines)]
-    logs.put_log_events(logGroupName=watch.GROUP, logStreamName=stream, logEvents=events)
-
-
 def test_a_job_is_started_watched_and_its_artefacts_come_home(
     ready: str, answers: list[str], trained: Path, tmp_path: Path
 ) -> None:
     loopback.leave_artefacts(trained, tmp_path, JOB)
-    _log(f"{JOB}/algo-1-1700000000", "epoch=1; val_accuracy=0.5;")
+    loopback.log(watch.GROUP, f"{JOB}/algo-1-1700000000", "epoch=1; val_accuracy=0.5;")
     printed = succeed(
         "train", "--yes", "--name", JOB, "-s", "epochs=2", "--out", tmp_path / "jobs", *answers
     )
@@ -96,8 +85,8 @@ def test_it_says_what_it_costs_and_a_no_starts_nothing(ready: str, answers: list
 
 
 def test_the_log_of_several_machines_names_them_and_no_line_comes_twice(account: str) -> None:
-    _log(f"{JOB}/algo-1-17", "one", "two")
-    _log(f"{JOB}/algo-2-17", "three")
+    loopback.log(watch.GROUP, f"{JOB}/algo-1-17", "one", "two")
+    loopback.log(watch.GROUP, f"{JOB}/algo-2-17", "three")
     log = watch.Log(Aws(None, loopback.REGION), watch.GROUP, f"{JOB}/")
     assert sorted(log.new_lines()) == ["algo-1  one", "algo-1  two", "algo-2  three"]
     assert list(log.new_lines()) == []

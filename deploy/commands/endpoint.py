@@ -1,0 +1,156 @@
+"""`endpoint`: the model behind a name that answers, of every kind that SageMaker has."""
+
+from typing import Any
+
+import click
+
+from deploy import alarms, endpoint_life, hosting, image, models, names, scaling
+from deploy.errors import DeployError
+from deploy.hosting import Hosting
+from deploy.options import aws_command
+from deploy.session import Aws
+
+
+@aws_command(
+    "endpoint",
+    "endpoint --model jobs/brain-tumor-1/model --instance-type ml.c5.xlarge --most-instances 4",
+    "endpoint --serverless --memory-mb 4096",
+    "endpoint --async --instances 0 --most-instances 2",
+    "endpoint --multi-model s3://BUCKET/models/",
+    "endpoint --shadow brain-tumor-2 --capture 10",
+    "endpoint --model brain-tumor-2 --update",
+)
+@click.option("--name", help="Name of the endpoint. [default: PROJECT-endpoint]")
+@click.option("--model", "source", help=models.HELP)
+@click.option("--image", "image_uri", help="URI in ECR. [default: what was last pushed there]")
+@click.option("--serverless", is_flag=True, help="Costs nothing while nobody asks; no machine.")
+@click.option("--async", "queued", is_flag=True, help="Bodies of up to 1 GB, by way of the bucket.")
+@click.option("--multi-model", metavar="S3PREFIX", help="All archives below it, on one machine.")
+@click.option("--shadow", help="A second model that gets the same requests, unheard; as --model.")
+@click.option("--shadow-percent", default=100, show_default=True, help="Share that it gets.")
+@click.option(
+    "--instance-type", default="ml.c5.large", show_default=True, help="`cost` tells what it costs."
+)
+@click.option("--instances", default=1, show_default=True, help="Machines; 0 only with --async.")
+@click.option("--most-instances", default=1, show_default=True, help="Autoscaling goes up to it.")
+@click.option(
+    "--requests-a-minute",
+    default=3000.0,
+    show_default=True,
+    help="Of one machine; with more than that another one comes.",
+)
+@click.option("--memory-mb", default=3072, show_default=True, help="Of a serverless endpoint.")
+@click.option("--concurrency", default=5, show_default=True, help="Of a serverless endpoint.")
+@click.option(
+    "--capture",
+    "capture_percent",
+    type=click.IntRange(0, 100),
+    default=0,
+    show_default=True,
+    help="Percent of requests, scans included, and answers that are written into the bucket.",
+)
+@click.option("--mean-ms", default=1000.0, show_default=True, help="Alarm above this mean.")
+@click.option("--p99-ms", default=5000.0, show_default=True, help="Alarm above this 99th percent.")
+@click.option("--topic", help="ARN of an SNS topic for alarms, and for what --async has done.")
+@click.option(
+    "-e",
+    "environment",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=image.parse_settings,
+    help="A variable of the container, such as BRAIN_TUMOR_THREADS=16.",
+)
+@click.option("--update", is_flag=True, help="Exchange what an endpoint runs, while it answers.")
+@click.option("--wait/--no-wait", default=True, help="Wait until it answers.")
+def endpoint(aws: Aws, name: str | None, **chosen: Any) -> None:
+    """Let a trained model answer requests, until `delete`.
+
+    Alarms watch errors and latency. --update brings the new model up beside the old one, and goes
+    back to the old one when it does not come up or an alarm goes off.
+    """
+    name = names.endpoint(aws, name)
+    choice = _hosting(chosen)
+    there = endpoint_life.describe(aws, name)
+    lives = there is not None and there["EndpointStatus"] != "Failed"
+    if lives and not chosen["update"]:
+        raise DeployError(
+            f"The endpoint {name} is there already: exchange what it runs by --update, or give "
+            "another --name."
+        )
+    aws.confirm(f"{choice.cost(aws)}\n{'Update' if lives else 'Make'} {name}?")
+    config = _make_config(aws, name, choice, chosen)
+    if there and lives and there["EndpointConfigName"] == config:
+        click.echo(f"{name} runs exactly this already.")
+    else:
+        _bring_up(aws, name, choice, config, chosen, lives=lives)
+    if not chosen["wait"]:
+        # Autoscaling is refused before the endpoint answers.
+        click.echo(f"{name} comes up. Run the same again with --update to see it, and to scale it.")
+        return
+    if not aws.dry_run:
+        endpoint_life.wait(aws, name, config)
+    if choice.scales:
+        scaling.start(aws, name, choice, chosen["requests_a_minute"])
+    click.echo(f"Next: python -m deploy predict scan.jpg --endpoint {name}")
+
+
+def _hosting(chosen: dict[str, Any]) -> Hosting:
+    kinds = {
+        "serverless": chosen["serverless"],
+        "async": chosen["queued"],
+        "multi-model": chosen["multi_model"],
+    }
+    wanted = [kind for kind, given in kinds.items() if given]
+    if len(wanted) > 1:
+        raise click.UsageError(f"Choose one of --{' and --'.join(wanted)}.")
+    if chosen["shadow"] and wanted:
+        raise click.UsageError(f"--shadow goes with a real-time endpoint, not --{wanted[0]}.")
+    if chosen["multi_model"] and chosen["source"]:
+        raise click.UsageError("--multi-model names the models; leave out --model.")
+    return Hosting(
+        kind=wanted[0] if wanted else "real-time",
+        instance_count=chosen["instances"],
+        **{
+            field: chosen[field]
+            for field in (
+                *("instance_type", "most_instances", "memory_mb", "concurrency"),
+                *("capture_percent", "topic", "shadow_percent"),
+            )
+        },
+    )
+
+
+def _make_config(aws: Aws, name: str, choice: Hosting, chosen: dict[str, Any]) -> str:
+    environment = chosen["environment"]
+    if choice.kind == "async":
+        # What SageMaker lets through; elsewhere less is allowed.
+        environment = {"BRAIN_TUMOR_MAX_BODY_MB": "1024", **environment}
+
+    def make(source: str) -> str:
+        return models.make(
+            aws,
+            source,
+            chosen["image_uri"],
+            environment,
+            several=choice.kind == "multi-model",
+            isolation=choice.has_instances,
+        )
+
+    model = make(chosen["multi_model"] or models.find(aws, chosen["source"]))
+    shadow = make(models.find(aws, chosen["shadow"])) if chosen["shadow"] else None
+    return hosting.make_config(aws, name, choice, model, shadow)
+
+
+def _bring_up(
+    aws: Aws, name: str, choice: Hosting, config: str, chosen: dict[str, Any], *, lives: bool
+) -> None:
+    endpoint_life.make_log_group(aws, name)
+    # Before the update, which is rolled back by them.
+    made = alarms.make(
+        aws, name, mean_ms=chosen["mean_ms"], p99_ms=chosen["p99_ms"], topic=chosen["topic"]
+    )
+    if lives:
+        scaling.stop(aws, name)
+        endpoint_life.update(aws, name, config, hosting.deployment(choice, made))
+    else:
+        endpoint_life.create(aws, name, config)

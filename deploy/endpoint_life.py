@@ -1,0 +1,102 @@
+"""An endpoint made or updated, watched until it answers; if it does not, its own log says why."""
+
+import time
+from typing import Any
+
+import click
+
+from deploy import hosting, tags
+from deploy.errors import DeployError, explain_failure, or_none
+from deploy.session import Aws
+from deploy.watch import Log
+
+_POLL_SECONDS = 10.0
+_GOING_ON = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
+_LAST_LINES = 30
+_KEEP_LOG_DAYS = 30
+
+
+def describe(aws: Aws, name: str) -> dict[str, Any] | None:
+    """Give what AWS knows of an endpoint; None where there is none."""
+    found: dict[str, Any] | None = or_none(
+        aws.client("sagemaker").describe_endpoint, EndpointName=name
+    )
+    return found
+
+
+def make_log_group(aws: Aws, name: str) -> None:
+    """Make the endpoint's log group before the platform does, for it to carry the tag."""
+    from botocore.exceptions import ClientError
+
+    client, group = aws.client("logs"), _group(name)
+    try:
+        client.create_log_group(logGroupName=group, tags=tags.as_map(aws.project))
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceAlreadyExistsException":
+            raise
+    client.put_retention_policy(logGroupName=group, retentionInDays=_KEEP_LOG_DAYS)
+
+
+def create(aws: Aws, name: str, config: str) -> None:
+    """Make the endpoint; one that never came up is removed first."""
+    client = aws.client("sagemaker")
+    there = describe(aws, name)
+    if there:
+        click.echo(f"{name} never came up: it is made anew")
+        client.delete_endpoint(EndpointName=name)
+        client.get_waiter("endpoint_deleted").wait(EndpointName=name)
+    client.create_endpoint(
+        EndpointName=name, EndpointConfigName=config, Tags=tags.as_list(aws.project)
+    )
+
+
+def update(aws: Aws, name: str, config: str, deployment: dict[str, Any]) -> None:
+    """Exchange what the endpoint runs, while it answers."""
+    aws.client("sagemaker").update_endpoint(
+        EndpointName=name, EndpointConfigName=config, DeploymentConfig=deployment
+    )
+
+
+def wait(aws: Aws, name: str, config: str) -> None:
+    """Print how it goes until the endpoint answers with this configuration.
+
+    Raises:
+        DeployError: it failed, or was rolled back; the end of its log is printed before.
+    """
+    begun, shown = time.monotonic(), ""
+    while True:
+        endpoint = describe(aws, name)
+        if endpoint is None:
+            raise DeployError(f"The endpoint {name} was deleted meanwhile.")
+        status: str = endpoint["EndpointStatus"]
+        if status != shown:
+            click.echo(f"[{status}] after {(time.monotonic() - begun) / 60:.1f} minutes")
+            shown = status
+        if status not in _GOING_ON:
+            _judge(aws, endpoint, config)
+            return
+        time.sleep(_POLL_SECONDS)
+
+
+def _judge(aws: Aws, endpoint: dict[str, Any], config: str) -> None:
+    name, status = endpoint["EndpointName"], endpoint["EndpointStatus"]
+    reason = endpoint.get("FailureReason") or "AWS gives no reason"
+    back = status == "InService" and endpoint.get("EndpointConfigName") != config
+    if status == "InService" and not back:
+        return
+    _show_log(aws, name)
+    remedy = explain_failure(reason)
+    what = f"{name} was rolled back and answers as before" if back else f"{name} is {status}"
+    raise DeployError(f"{what}: {reason}" + (f" {remedy}" if remedy else ""))
+
+
+def _show_log(aws: Aws, name: str) -> None:
+    lines = list(Log(aws, _group(name), f"{hosting.VARIANT}/").new_lines())
+    if lines:
+        click.echo(f"The end of the container's log ({_group(name)}):")
+    for line in lines[-_LAST_LINES:]:
+        click.echo(f"  {line.rstrip()}")
+
+
+def _group(name: str) -> str:
+    return f"/aws/sagemaker/Endpoints/{name}"
