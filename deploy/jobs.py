@@ -1,5 +1,6 @@
 """Training jobs as the API takes them: one job, or each job of a tuning."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,8 +110,8 @@ def definition(aws: Aws, job: Job) -> dict[str, Any]:
     }
 
 
-def channels(uris: dict[str, str], *, sharded: bool) -> list[dict[str, Any]]:
-    """Make InputDataConfig of the URI of each channel."""
+def channels(uris: Mapping[str, Any], *, sharded: bool) -> list[dict[str, Any]]:
+    """Make InputDataConfig of the URI of each channel, or of what gives it in a pipeline."""
     made = []
     for name, uri in uris.items():
         # Validation and test are the same on every machine; only training is shared out.

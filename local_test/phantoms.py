@@ -1,6 +1,6 @@
 """Draw a small synthetic data set in the Kaggle layout: head phantoms, not scans of anyone.
 
-    python local_test/phantoms.py OUT.zip [--per-class 100] [--seed 0]
+    python local_test/phantoms.py OUT.zip [--per-class 100] [--seed 0] [--leaked 0]
 
 It shows that the machinery works, and nothing about how well real scans are classified. Needs
 numpy and Pillow, which the image and the project's virtual environments have.
@@ -13,7 +13,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 CLASSES = ("glioma", "meningioma", "notumor", "pituitary")
 SIZE = 192
@@ -44,18 +44,29 @@ def draw_phantom(label: str, random: np.random.Generator) -> Image.Image:
     return turned.rotate(float(random.normal(0, 5)), Image.Resampling.BILINEAR)
 
 
-def write_phantoms(path: Path, per_class: int, seed: int) -> None:
-    """Write a zip of JPEGs: Training/<class>/ and Testing/<class>/."""
+def write_phantoms(path: Path, per_class: int, seed: int, leaked: int = 0) -> None:
+    """Write a zip of JPEGs: Training/<class>/ and Testing/<class>/.
+
+    The first `leaked` training images of each class stand in Testing too, mirrored.
+    """
     random = np.random.default_rng(seed)
+    tested = math.ceil(per_class * _TEST_SHARE)
     with zipfile.ZipFile(path, "w") as archive:
         for label in CLASSES:
             for number in range(per_class):
-                side = "Testing" if number < per_class * _TEST_SHARE else "Training"
-                data = io.BytesIO()
-                draw_phantom(label, random).save(data, "JPEG", quality=90)
-                name = f"{side}/{label}/phantom-{number:04}.jpg"
-                # Of 1980, ZipInfo's default: the same seed gives the same zip to the byte.
-                archive.writestr(zipfile.ZipInfo(name), data.getvalue())
+                side = "Testing" if number < tested else "Training"
+                image = draw_phantom(label, random)
+                _add(archive, f"{side}/{label}/phantom-{number:04}.jpg", image)
+                if tested <= number < tested + leaked:
+                    mirrored = f"Testing/{label}/phantom-{number:04}-mirrored.jpg"
+                    _add(archive, mirrored, ImageOps.mirror(image))
+
+
+def _add(archive: zipfile.ZipFile, name: str, image: Image.Image) -> None:
+    data = io.BytesIO()
+    image.save(data, "JPEG", quality=90)
+    # Of 1980, ZipInfo's default: the same seed gives the same zip to the byte.
+    archive.writestr(zipfile.ZipInfo(name), data.getvalue())
 
 
 def _tissue(random: np.random.Generator, brain: int) -> Image.Image:
@@ -135,8 +146,11 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="zip to write")
     parser.add_argument("--per-class", type=int, default=100, help="phantoms a class")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--leaked", type=int, default=0, help="of each class, mirrored into the test side too"
+    )
     arguments = parser.parse_args()
-    write_phantoms(arguments.out, arguments.per_class, arguments.seed)
+    write_phantoms(arguments.out, arguments.per_class, arguments.seed, arguments.leaked)
 
 
 if __name__ == "__main__":

@@ -130,6 +130,7 @@ def _keep_transform_job(aws: Aws, resource: Resource) -> None:
     """Stop it: AWS has no call that deletes one."""
     if resource.status == "InProgress":
         aws.client("sagemaker").stop_transform_job(TransformJobName=resource.name)
+    _remove_streams(aws, "/aws/sagemaker/TransformJobs", resource.name)
     raise KeptError("AWS has no call that deletes the record of a transform job; it costs nothing")
 
 

@@ -1,6 +1,7 @@
 """The command line against moto."""
 
 import functools
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,8 +10,10 @@ from botocore import loaders
 from click.testing import CliRunner, Result
 
 from deploy.cli import main
+from tests import sagemaker_runtime
 from tests.deploy import loopback
-from tests.jobs import run_cli
+from tests.jobs import BIN, ROOT, run_cli
+from tests.server import Server
 
 Run = Callable[..., Result]
 
@@ -52,6 +55,37 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         (folder / words[0]).write_text(told.stdout)
         options += [option, str(folder / words[0])]
     return options
+
+
+@pytest.fixture
+def environment(
+    account: str, answers: list[str], server: Server, tmp_path: Path
+) -> Iterator[dict[str, str]]:
+    """Give the environment of a person whose ~/.aws holds an administrator's profile.
+
+    Its endpoint is a real `serve`: moto's has one answer for everything.
+    """
+    home = tmp_path / "aws"
+    home.mkdir()
+    (home / "credentials").write_text(
+        "[admin]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\n"
+        "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\n"
+    )
+    variables = loopback.environment(account, home)
+    # The keys come from the profiles, as on the person's machine.
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        del variables[name]
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    # Stands for `docker run IMAGE brain-tumor …`: the answers of the installed package.
+    told = Path(answers[1]).parent
+    (tools / "docker").write_text(f'#!/bin/bash\nexec cat "{told}/$7"\n')
+    (tools / "docker").chmod(0o755)
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    path = f"{tools}:{BIN}:{os.environ['PATH']}"
+    with sagemaker_runtime.running(server.port) as runtime:
+        variables["AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME"] = runtime
+        yield {**inherited, **variables, "PATH": path, "PYTHONPATH": str(ROOT)}
 
 
 def use(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:

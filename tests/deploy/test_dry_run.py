@@ -21,6 +21,9 @@ CALLS = {
     "tune": (["--image", "i", "ANSWERS"], "sagemaker:CreateHyperParameterTuningJob"),
     "endpoint": ([], "sagemaker:CreateEndpoint"),
     "predict": (["SCAN"], "sagemaker-runtime:InvokeEndpoint"),
+    "transform": (["s3://scans/"], "sagemaker:CreateTransformJob"),
+    "register": (["TRAINED"], "sagemaker:CreateModelPackage"),
+    "pipeline": (["s3://scans/scans.zip"], "sagemaker:CreatePipeline"),
     "cost": (["ml.m5.xlarge", "--live"], "pricing:GetProducts"),
     "status": ([], "sagemaker:ListEndpoints"),
     "delete": (["--with-user"], "s3:GetBucketTagging"),
@@ -32,12 +35,18 @@ def test_a_dry_run_prints_calls_and_makes_none(
     command: str,
     answers: list[str],
     prepared: Path,
+    trained: Path,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
     given, call = CALLS[command]
     scan = str(ROOT / "local_test" / "payload.png")
-    words = {"FOLDER": [str(prepared)], "ANSWERS": answers, "SCAN": [scan]}
+    words = {
+        "FOLDER": [str(prepared)],
+        "TRAINED": [str(trained)],
+        "ANSWERS": answers,
+        "SCAN": [scan],
+    }
     arguments = [word for argument in given for word in words.get(argument, [argument])]
     with loopback.refusing_server() as (url, asked):
         use(monkeypatch, loopback.environment(url, tmp_path))

@@ -1,18 +1,12 @@
 """The whole road of docs/aws.md, from the administrator's first step to delete, against moto."""
 
-import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from tests import sagemaker_runtime
 from tests.deploy import loopback
-from tests.jobs import BIN, ROOT
-from tests.server import Server
+from tests.jobs import ROOT
 
 _BLOCK = re.compile(r"^<!-- (?P<mark>[^\n]*) -->\n```bash\n(?P<code>.*?)^```$", re.M | re.S)
 _PAGE = (ROOT / "docs/aws.md").read_text()
@@ -23,32 +17,6 @@ _MARKS = {
     "tested by tests/test_local_mode.py",
 }
 JOB = "brain-tumor-1"
-
-
-@pytest.fixture
-def environment(account: str, answers: list[str], tmp_path: Path) -> dict[str, str]:
-    """Give the environment of a person whose ~/.aws holds an administrator's profile."""
-    home = tmp_path / "aws"
-    home.mkdir()
-    (home / "credentials").write_text(
-        "[admin]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\n"
-        "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\n"
-    )
-    variables = loopback.environment(account, home)
-    # The keys come from the profiles, as on the person's machine.
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        del variables[name]
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    # Stands for `docker run IMAGE brain-tumor …`: the answers of the installed package.
-    told = Path(answers[1]).parent
-    (tools / "docker").write_text(f'#!/bin/bash\nexec cat "{told}/$7"\n')
-    (tools / "docker").chmod(0o755)
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    path = f"{tools}:{BIN}:{os.environ['PATH']}"
-    with sagemaker_runtime.running(server.port) as runtime:
-        variables["AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME"] = runtime
-        yield {**inherited, **variables, "PATH": path, "PYTHONPATH": str(ROOT)}
 
 
 def _run(code: str, folder: Path, environment: dict[str, str]) -> str:
@@ -99,6 +67,8 @@ def test_the_road_from_the_first_user_to_delete(
     assert (home / "output/report.html").is_file()
     assert re.search(r"^scan.png +\w+ +0\.\d{4} ", printed, re.M)
     assert (folder / "heat_maps/scan.png.heat_map.png").is_file()
+    assert re.search(r"^pipeline +brain-tumor-pipeline", printed, re.M)
+    assert ":model-package/brain-tumor-models/1 (PendingManualApproval)" in printed
     assert re.search(r"^endpoint +brain-tumor-endpoint +InService +costs money", printed, re.M)
     assert re.search(r"^training job +brain-tumor-1", printed, re.M)
     assert re.search(r"^deleted bucket ", printed, re.M)

@@ -1,0 +1,152 @@
+"""`register` against moto: figures, model card, and what the registry is told of the container."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from deploy import model_card
+from tests.deploy import loopback
+from tests.deploy.conftest import deploy, succeed
+
+GROUP = "brain-tumor-models"
+
+_TEXT = {"type": "string", "maxLength": 2048}
+_METRIC = {
+    "type": "object",
+    "required": ["name", "type", "value"],
+    "additionalProperties": False,
+    "properties": {
+        "name": {"type": "string", "maxLength": 255},
+        "type": {"enum": ["number", "matrix"]},
+        "notes": {"type": "string", "maxLength": 1024},
+        "value": {"type": ["number", "array"]},
+        "x_axis_name": {"type": "array", "items": {"type": "string", "maxLength": 63}},
+        "y_axis_name": {"type": "array", "items": {"type": "string", "maxLength": 63}},
+    },
+}
+
+
+def _texts(*names: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {name: _TEXT for name in names},
+    }
+
+
+# The parts of "Model package model card schema" (AWS's guide, View model version details) that
+# the card uses, with their limits.
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "model_overview": {
+            "additionalProperties": False,
+            "properties": {"model_artifact": {"type": "array", "items": {"maxLength": 1024}}},
+        },
+        "intended_uses": _texts(
+            "purpose_of_model", "intended_uses", "risk_rating", "explanations_for_risk_rating"
+        ),
+        "evaluation_details": {
+            "type": "array",
+            "items": {
+                "additionalProperties": False,
+                "properties": {
+                    "name": {"type": "string", "maxLength": 63},
+                    "evaluation_observation": _TEXT,
+                    "metric_groups": {
+                        "items": {
+                            "required": ["name", "metric_data"],
+                            "properties": {"metric_data": {"type": "array", "items": _METRIC}},
+                        }
+                    },
+                },
+            },
+        },
+        "additional_information": {
+            "additionalProperties": False,
+            "properties": {
+                "caveats_and_recommendations": _TEXT,
+                "ethical_considerations": _TEXT,
+                "custom_details": {"additionalProperties": {"maxLength": 1024}},
+            },
+        },
+    },
+}
+
+
+@pytest.fixture
+def home(trained: Path, tmp_path: Path) -> Path:
+    """Give a folder as `train` brings it home."""
+    folder = tmp_path / "brain-tumor-1"
+    folder.mkdir()
+    (folder / "model").symlink_to(trained / "model")
+    (folder / "output").symlink_to(trained / "output" / "data")
+    return folder
+
+
+def _evaluation(folder: Path) -> dict[str, Any]:
+    evaluation: dict[str, Any] = json.loads((folder / "output/evaluation.json").read_text())
+    return evaluation
+
+
+def test_a_version_has_the_figures_the_image_and_the_model(account: str, home: Path) -> None:
+    succeed("setup", "--yes")
+    image = loopback.push_image()
+    printed = succeed("register", home)
+    sagemaker = loopback.client("sagemaker")
+    (version,) = sagemaker.list_model_packages(ModelPackageGroupName=GROUP)[
+        "ModelPackageSummaryList"
+    ]
+    assert version["ModelPackageArn"] in printed
+    package = sagemaker.describe_model_package(ModelPackageName=version["ModelPackageArn"])
+    assert package["ModelApprovalStatus"] == "PendingManualApproval"
+    (container,) = package["InferenceSpecification"]["Containers"]
+    assert container["Image"] == image
+    assert container["ModelDataUrl"].startswith(f"s3://{loopback.BUCKET}/models/")
+    uri = package["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"]
+    stored = loopback.client("s3").get_object(
+        Bucket=loopback.BUCKET, Key=uri.removeprefix(f"s3://{loopback.BUCKET}/")
+    )
+    assert json.load(stored["Body"]) == _evaluation(home)
+    # The next one is version 2 of the same group, and `delete` takes both.
+    assert "/2 (Approved)" in succeed("register", home, "--status", "Approved")
+    succeed("delete", "--yes", "--with-user")
+    assert loopback.all_names() == []
+
+
+def test_the_card_is_in_sagemakers_form_with_every_interval(home: Path) -> None:
+    text = (home / "output/MODEL_CARD.md").read_text()
+    evaluation = _evaluation(home)
+    card = model_card.make(text, evaluation, "s3://b/model.tar.gz", "s3://b/MODEL_CARD.md")
+    jsonschema.validate(card, SCHEMA)
+    assert len(json.dumps(card)) < 100_000
+    assert "Not a medical device" in card["intended_uses"]["intended_uses"]
+    assert "no axial" in card["intended_uses"]["purpose_of_model"]
+    assert card["additional_information"]["caveats_and_recommendations"]
+    figures, confusion = card["evaluation_details"][0]["metric_groups"]
+    accuracy = next(item for item in figures["metric_data"] if item["name"] == "accuracy")
+    wanted = evaluation["multiclass_classification_metrics"]["accuracy"]
+    assert accuracy["value"] == wanted["value"]
+    assert accuracy["notes"].startswith("95 % interval: ")
+    (matrix,) = confusion["metric_data"]
+    total = sum(sum(row) for row in matrix["value"])
+    assert total == evaluation["dataset"]["item_count"]
+
+
+def test_the_card_goes_with_the_version(account: str, home: Path) -> None:
+    printed = succeed("register", home, "--dry-run", "--model", "s3://b/model.tar.gz")
+    (request,) = loopback.parameters(printed, "sagemaker:CreateModelPackage")
+    card = json.loads(request["ModelCard"]["ModelCardContent"])
+    assert card["model_overview"]["model_artifact"] == ["s3://b/model.tar.gz"]
+    # A version has the tags of its group; AWS refuses others.
+    assert "Tags" not in request
+
+
+def test_a_folder_without_reports_is_refused(account: str, tmp_path: Path) -> None:
+    result = deploy("register", tmp_path)
+    assert result.exit_code == 1
+    assert "holds no output/evaluation.json" in result.output

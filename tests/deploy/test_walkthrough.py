@@ -1,0 +1,72 @@
+"""The notebook, run from its first cell to its last, its AWS side against moto."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.deploy import loopback
+from tests.jobs import ROOT
+
+_NOTEBOOK = ROOT / "notebooks" / "walkthrough.py"
+# In a process of its own, as Jupyter does it; the settings come in a cell below the notebook's own.
+_EXECUTE = """
+import sys, jupytext, nbformat
+from nbclient import NotebookClient
+notebook = jupytext.read(sys.argv[1])
+tagged = [cell.metadata.get("tags") == ["parameters"] for cell in notebook.cells]
+notebook.cells.insert(tagged.index(True) + 1, nbformat.v4.new_code_cell(sys.argv[4]))
+resources = {"metadata": {"path": sys.argv[2]}}
+try:
+    NotebookClient(notebook, timeout=500, resources=resources).execute()
+finally:
+    nbformat.write(notebook, sys.argv[3])
+"""
+
+
+def _execute(work: Path, variables: dict[str, str]) -> list[dict[str, Any]]:
+    """Run the notebook as a reader would who opens it in its folder; give its cells."""
+    made = work.parent / "walkthrough.ipynb"
+    tiny = {"epochs": "3", "image-size": "32", "batch-size": "8", "backbone": "small"}
+    settings = f"FOLDER = {str(work)!r}; PER_CLASS = 12; DRAWN = {tiny!r}; ON_AWS = True"
+    done = subprocess.run(
+        [sys.executable, "-c", _EXECUTE, _NOTEBOOK, _NOTEBOOK.parent, made, settings],
+        env={**variables, "BRAIN_TUMOR_ARCHIVE": ""},
+        capture_output=True,
+        text=True,
+        timeout=550,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    cells: list[dict[str, Any]] = json.loads(made.read_text())["cells"]
+    return cells
+
+
+def _text(cells: list[dict[str, Any]]) -> str:
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    shown = [output.get("text") or output["data"].get("text/html", "") for output in outputs]
+    return "".join("".join(part) for part in shown)
+
+
+def test_the_walkthrough_leads_from_the_data_to_an_endpoint_and_leaves_nothing(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    environment["AWS_PROFILE"] = "admin"
+    loopback.push_image()
+    text = _text(_execute(tmp_path / "walkthrough", environment))
+    assert "12 of 24 test files stand in training too" in text
+    assert "<td>mirror</td><td>12</td>" in text
+    assert "<td>accuracy</td>" in text
+    # By URL, and through the endpoint.
+    assert text.count("file                           label") == 2
+    assert text.count("data:image/png;base64,") == 5  # curves, confusion, three heat maps
+    assert "(PendingManualApproval)" in text
+    assert "[InService]" in text
+    assert "deleted endpoint brain-tumor-endpoint" in text
+    # An administrator's; `delete --with-user` takes it.
+    assert loopback.all_names() == ["brain-tumor-execution"]
+
+
+def test_no_output_is_kept_with_the_notebook() -> None:
+    assert [path.name for path in _NOTEBOOK.parent.iterdir() if path.suffix == ".ipynb"] == []
+    assert "base64,iVBOR" not in _NOTEBOOK.read_text()
