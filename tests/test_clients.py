@@ -12,11 +12,7 @@ from typing import Any
 import boto3
 import pytest
 
-from local_test.emulator.hosting import front
-from local_test.emulator.hosting.endpoint import Endpoint
-from local_test.emulator.hosting.exchange import Address
-from local_test.emulator.hosting.health import HealthLimits, Ping, ping
-from local_test.emulator.hosting.targets import Single
+from tests import endpoints
 from tests.jobs import ROOT
 from tests.scans import encode, head, png
 from tests.server import Server
@@ -28,28 +24,10 @@ _BLOCKS = [
 ]
 
 
-class _Started:
-    """The tests' server, as the emulator's endpoints ask one."""
-
-    name = "serve"
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-
-    def address(self) -> Address:
-        return Address("127.0.0.1", self._server.port)
-
-    def ended(self) -> int | None:
-        return self._server.process.poll()
-
-    def ping(self) -> Ping:
-        return ping(self.address(), HealthLimits())
-
-
 @pytest.fixture(scope="module")
 def environment(server: Server) -> Iterator[dict[str, str]]:
     """Give what lets boto3 find the emulator, and no AWS account of the machine's."""
-    with front.running(Endpoint("brain-tumor", Single(_Started(server)))) as url:
+    with endpoints.running(server, "brain-tumor") as url:
         yield {
             "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": url,
             "AWS_DEFAULT_REGION": "eu-central-1",

@@ -10,7 +10,7 @@ from botocore import loaders
 from click.testing import CliRunner, Result
 
 from deploy.cli import main
-from tests import sagemaker_runtime
+from tests import endpoints
 from tests.deploy import loopback
 from tests.jobs import BIN, ROOT, run_cli
 from tests.server import Server
@@ -83,7 +83,7 @@ def environment(
     (tools / "docker").chmod(0o755)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     path = f"{tools}:{BIN}:{os.environ['PATH']}"
-    with sagemaker_runtime.running(server.port) as runtime:
+    with endpoints.running(server, "brain-tumor-endpoint") as runtime:
         variables["AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME"] = runtime
         yield {**inherited, **variables, "PATH": path, "PYTHONPATH": str(ROOT)}
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from deploy import invocations
-from tests import sagemaker_runtime
+from tests import endpoints
 from tests.deploy import loopback
 from tests.deploy.conftest import deploy, succeed, use
 from tests.jobs import ROOT
@@ -27,7 +27,7 @@ def url(server: Server) -> str:
 @pytest.fixture
 def runtime(account: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let requests to endpoints reach a real `serve`, as SageMaker passes them on."""
-    with sagemaker_runtime.running(server.port) as address:
+    with endpoints.running(server, "brain-tumor-endpoint") as address:
         monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", address)
         yield
 
