@@ -84,7 +84,8 @@ class AsyncInvocations:
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        # Not waited for, as a call may take an hour: its container is told to end next.
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def accept(self, body: bytes, headers: Mapping[str, str]) -> Accepted:
         """Put a call into the queue; names of headers are in lower case.

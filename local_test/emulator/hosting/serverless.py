@@ -99,9 +99,11 @@ class Serverless:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._timer:
-            self._timer.cancel()
-        self.cool()
+        with self._starting:
+            if self._timer:
+                self._timer.cancel()
+            self._server = None
+            self._stack.close()
 
     @contextmanager
     def open(self, call: Call) -> Iterator[Opened]:

@@ -75,6 +75,23 @@ def test_more_calls_at_once_than_max_concurrency_are_throttled() -> None:
         assert _invoke(client, {"status": 200, "message": "free"}) == b"free"
 
 
+def test_no_container_outlives_the_endpoint_also_not_for_a_call() -> None:
+    made: list[Server] = []
+    with commands(STUB, Manner(QUICK, grace=10)) as launcher:
+
+        def make() -> Server:
+            made.append(launcher.make(Definition(port=launcher.port(8080))))
+            return made[-1]
+
+        with contextlib.ExitStack() as stack:
+            target = stack.enter_context(Serverless(make, 1))
+            call = Endpoint("stub", target).stream(b'{"parts": ["a", "b"], "pause": 60}')
+            # Entered before the endpoint ends, and left after it.
+            with call:
+                stack.close()
+                assert [server.ended() for server in made] == [0]
+
+
 def test_a_payload_above_4_mb_is_refused() -> None:
     with _serverless() as (_, client), pytest.raises(ClientError, match="equal to 4194304"):
         client.invoke_endpoint(EndpointName="stub", Body=bytes(4194305))
