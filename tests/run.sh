@@ -50,7 +50,8 @@ check shell xargs -0 shellcheck < <(
   find . -path './.?*' -prune -o -name '*.sh' -print0
   find .ci -type f -print0
 )
-check tests pytest --cov
+# Two at a time: one starts containers and waits for them, the other does the rest (tests/conftest.py).
+check tests pytest --cov --numprocesses 2 --dist loadgroup
 
 printf '\n== summary\n%s' "$summary"
 exit "$failed"
