@@ -22,7 +22,7 @@ from brain_tumor.logs import configure_logging
 from brain_tumor.settings import load_settings
 from brain_tumor.training.channels import Channels, read_channels
 from brain_tumor.training.checkpoints import Checkpoints, identity_of, pack, unpack
-from brain_tumor.training.cluster import Cluster, Hosts, join, read_hosts
+from brain_tumor.training.cluster import Cluster, Hosts, read_hosts
 from brain_tumor.training.failure import (
     FailureFile,
     JobFailedError,
@@ -35,6 +35,7 @@ from brain_tumor.training.former import FormerModel, read_former
 from brain_tumor.training.hyperparameter_parsing import parse_hyperparameters
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.input_data import read_input_data_config
+from brain_tumor.training.meeting import join
 from brain_tumor.training.metrics import LEAK_FREE_ACCURACY, TEST_ACCURACY, Validation
 from brain_tumor.training.record import Past, Record
 from brain_tumor.training.schedule import Deadline

@@ -14,8 +14,9 @@ import pytest
 
 from brain_tumor.errors import DataError
 from brain_tumor.settings import Settings
-from brain_tumor.training.cluster import ALONE, Cluster, Hosts, join, read_hosts
+from brain_tumor.training.cluster import ALONE, Cluster, Hosts, read_hosts
 from brain_tumor.training.exchange import HostError
+from brain_tumor.training.meeting import join
 from tests.hosts import free_ports
 
 GROUPS = [{"instance_group_name": "g", "instance_type": "t", "hosts": ["algo-2", "algo-1"]}]
