@@ -67,6 +67,10 @@ def test_the_walkthrough_leads_from_the_data_to_an_endpoint_and_leaves_nothing(
     assert loopback.all_names() == ["brain-tumor-execution"]
 
 
-def test_no_output_is_kept_with_the_notebook() -> None:
-    assert [path.name for path in _NOTEBOOK.parent.iterdir() if path.suffix == ".ipynb"] == []
-    assert "base64,iVBOR" not in _NOTEBOOK.read_text()
+def test_nothing_that_the_notebook_shows_is_kept_in_the_project() -> None:
+    listed = ["git", "ls-files", "--others", "--cached", "--exclude-standard", _NOTEBOOK.parent]
+    done = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["notebooks/walkthrough.py"]
+    for made in ("walkthrough.ipynb", "walkthrough/prepared/Test.zip"):
+        ignored = ["git", "check-ignore", "-q", _NOTEBOOK.parent / made]
+        assert subprocess.run(ignored, cwd=ROOT).returncode == 0
