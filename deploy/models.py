@@ -24,11 +24,34 @@ def find(aws: Aws, given: str | None) -> str:
     Raises:
         DeployError: there is no such model.
     """
-    if given and given.startswith(("s3://", "arn:")):
+    if given and given.startswith("s3://"):
         return given
+    if given and given.startswith("arn:"):
+        return _approved(aws, given)
     if given and Path(given).is_dir():
         return upload_folder(aws, Path(given))
     return job_archive(aws, given or _last_job(aws))
+
+
+def _approved(aws: Aws, arn: str) -> str:
+    """Give a model package's ARN back.
+
+    Raises:
+        DeployError: nobody has approved it.
+    """
+    package = or_none(aws.client("sagemaker").describe_model_package, ModelPackageName=arn)
+    status = package["ModelApprovalStatus"] if package else "Approved"
+    if status != "Approved":
+        raise DeployError(f"The model package {arn} is {status}: approve it by `{approval(arn)}`.")
+    return arn
+
+
+def approval(arn: str) -> str:
+    """Give the command by which a person approves a model package."""
+    return (
+        f"aws sagemaker update-model-package --model-package-arn {arn} "
+        "--model-approval-status Approved"
+    )
 
 
 def job_archive(aws: Aws, name: str) -> str:

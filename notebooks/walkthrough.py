@@ -275,11 +275,11 @@ deploy("upload", WORK / "prepared")
 
 # %% [markdown]
 # The model that was trained here goes into the registry with its figures and its card, and from
-# there behind an endpoint. (`python -m deploy train` trains on SageMaker instead, and brings the
-# same folders home.)
+# there, approved, behind an endpoint. (`python -m deploy train` trains on SageMaker instead, and
+# brings the same folders home.)
 
 # %%
-registered = deploy("register", ml)
+registered = deploy("register", ml, "--status", "Approved")
 packages = [word for word in registered.split() if ":model-package/" in word]
 deploy("endpoint", "--serverless", "--model", packages[0] if packages else ml / "model")
 

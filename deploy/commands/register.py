@@ -28,11 +28,11 @@ _STATES = ["PendingManualApproval", "Approved", "Rejected"]
 @aws_command(
     "register jobs/brain-tumor-1",
     "register jobs/brain-tumor-1 --status Approved",
-    "register local_test/test_dir --group brain-tumor-mine",
+    "register local_test/test_dir --group brain-tumor-by-hand",
 )
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--group", help="Model package group. [default: PROJECT-models]")
-@click.option("--model", help=f"{models.HELP[:-1]}, or FOLDER/model]")
+@click.option("--model", help="As for endpoint. [default: the job of FOLDER's name, or its model/]")
 @click.option("--image", "image_uri", help="URI in ECR. [default: what was last pushed there]")
 @click.option("--status", type=click.Choice(_STATES), default=_STATES[0], show_default=True)
 def register(
@@ -65,8 +65,11 @@ def register(
         ModelPackageDescription=f"Registered from {folder.name}",
         ModelCard={"ModelCardContent": json.dumps(card), "ModelCardStatus": "Draft"},
     )
-    click.echo(f"{made['ModelPackageArn']} ({status})")
-    click.echo(f"Next: python -m deploy endpoint --model {made['ModelPackageArn']}")
+    arn = made["ModelPackageArn"]
+    click.echo(f"{arn} ({status})")
+    if status != "Approved":
+        click.echo(f"Approve it by: {models.approval(arn)}")
+    click.echo(f"Next: python -m deploy endpoint --model {arn}")
 
 
 def package_request(

@@ -112,8 +112,12 @@ def test_a_version_has_the_figures_the_image_and_the_model(account: str, home: P
         Bucket=loopback.BUCKET, Key=uri.removeprefix(f"s3://{loopback.BUCKET}/")
     )
     assert json.load(stored["Body"]) == _evaluation(home)
+    refused = deploy("endpoint", "--yes", "--model", version["ModelPackageArn"])
+    assert "--model-approval-status Approved" in refused.output
     # The next one is version 2 of the same group, and `delete` takes both.
-    assert "/2 (Approved)" in succeed("register", home, "--status", "Approved")
+    printed = succeed("register", home, "--status", "Approved")
+    assert "/2 (Approved)" in printed
+    succeed("endpoint", "--yes", "--model", printed.split()[-1])
     succeed("delete", "--yes", "--with-user")
     assert loopback.all_names() == []
 
