@@ -21,13 +21,22 @@ class _Alarm:
     about: str
 
 
-def make(
-    aws: Aws, endpoint: str, *, mean_ms: float, p99_ms: float, topic: str | None = None
-) -> list[str]:
-    """Make an endpoint's alarms, or bring them up to date; give their names."""
+@dataclass(frozen=True)
+class Limits:
+    """How long answers may take, in milliseconds."""
+
+    mean_ms: float
+    p99_ms: float
+
+
+def make(aws: Aws, endpoint: str, limits: Limits | None, topic: str | None = None) -> list[str]:
+    """Make an endpoint's alarms, or bring them up to date; give their names.
+
+    Without limits errors alone are watched.
+    """
     client = aws.client("cloudwatch")
     named = []
-    for alarm in _alarms(mean_ms, p99_ms):
+    for alarm in [_ERRORS, *(_latencies(limits) if limits else [])]:
         named.append(f"{endpoint}-{alarm.name}")
         client.put_metric_alarm(
             AlarmName=named[-1], **_request(endpoint, alarm, topic), Tags=tags.as_list(aws.project)
@@ -35,32 +44,34 @@ def make(
     return named
 
 
-def _alarms(mean_ms: float, p99_ms: float) -> list[_Alarm]:
+_ERRORS = _Alarm(
+    "errors",
+    "Invocation5XXErrors",
+    {"Statistic": "Sum"},
+    0,
+    1,
+    "A request failed by a fault of the container, not of the caller",
+)
+
+
+def _latencies(limits: Limits) -> list[_Alarm]:
     # ModelLatency is in microseconds, from the request's first byte to the answer's last.
     return [
-        _Alarm(
-            "errors",
-            "Invocation5XXErrors",
-            {"Statistic": "Sum"},
-            0,
-            1,
-            "A request failed by a fault of the container, not of the caller",
-        ),
         _Alarm(
             "latency",
             "ModelLatency",
             {"Statistic": "Average"},
-            mean_ms * 1000,
+            limits.mean_ms * 1000,
             2,
-            f"Answers take longer than {mean_ms:g} ms on average",
+            f"Answers take longer than {limits.mean_ms:g} ms on average",
         ),
         _Alarm(
             "p99",
             "ModelLatency",
             {"ExtendedStatistic": "p99"},
-            p99_ms * 1000,
+            limits.p99_ms * 1000,
             2,
-            f"One answer in a hundred takes longer than {p99_ms:g} ms",
+            f"One answer in a hundred takes longer than {limits.p99_ms:g} ms",
         ),
     ]
 

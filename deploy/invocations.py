@@ -30,6 +30,7 @@ TYPES = {
 """Content type by a file's ending; of any other file the image looks at the first bytes."""
 _SECONDS = 65.0  # a little more than SageMaker gives a container
 _POLL_SECONDS = 2.0
+_LONGEST_ASYNC = 3600  # what AWS allows
 
 
 class RefusedError(DeployError):
@@ -143,6 +144,7 @@ def ask_async(aws: Aws, endpoint: str, question: Question, seconds: float) -> Re
         ContentType=question.content_type,
         Accept=question.accept,
         InputLocation=f"s3://{aws.bucket}/{key}",
+        InvocationTimeoutSeconds=int(min(_LONGEST_ASYNC, max(1, seconds))),
     )
     return None if aws.dry_run else _collect(aws, question, answer, seconds)
 

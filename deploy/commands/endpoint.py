@@ -77,7 +77,8 @@ def endpoint(aws: Aws, name: str | None, **chosen: Any) -> None:
             f"The endpoint {name} is there already: exchange what it runs by --update, or give "
             "another --name."
         )
-    aws.confirm(f"{choice.cost(aws)}\n{'Update' if lives else 'Make'} {name}?")
+    again = " The shadow costs as much again." if chosen["shadow"] else ""
+    aws.confirm(f"{choice.cost(aws)}{again}\n{'Update' if lives else 'Make'} {name}?")
     config = _make_config(aws, name, choice, chosen)
     if there and lives and there["EndpointConfigName"] == config:
         click.echo(f"{name} runs exactly this already.")
@@ -146,9 +147,9 @@ def _bring_up(
 ) -> None:
     endpoint_life.make_log_group(aws, name)
     # Before the update, which is rolled back by them.
-    made = alarms.make(
-        aws, name, mean_ms=chosen["mean_ms"], p99_ms=chosen["p99_ms"], topic=chosen["topic"]
-    )
+    limits = alarms.Limits(chosen["mean_ms"], chosen["p99_ms"])
+    # What waits in a queue may take its time.
+    made = alarms.make(aws, name, None if choice.kind == "async" else limits, chosen["topic"])
     if lives:
         scaling.stop(aws, name)
         endpoint_life.update(aws, name, config, hosting.deployment(choice, made))
