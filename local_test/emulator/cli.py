@@ -5,6 +5,7 @@ from typing import Any
 import click
 from docker.errors import DockerException
 
+from local_test.emulator.cli_check import check
 from local_test.emulator.cli_endpoints import multi_model, pipeline, serverless
 from local_test.emulator.cli_serve import asynchronous, serve
 from local_test.emulator.cli_train import train
@@ -28,5 +29,6 @@ def main() -> None:
     """Run an image as Amazon SageMaker does, on this machine and without an AWS account."""
 
 
-for command in (train, serve, asynchronous, multi_model, serverless, pipeline, transform):
+_COMMANDS = (train, serve, asynchronous, multi_model, serverless, pipeline, transform, check)
+for command in _COMMANDS:
     main.add_command(command)

@@ -238,6 +238,14 @@ class Container:
         """What the engine knows it by."""
         return str(self._container.id)
 
+    def pid(self) -> int | None:
+        """Return the number of its first process on the engine's kernel, while it runs."""
+        return int(self.attributes["State"]["Pid"]) or None
+
+    def changes(self) -> list[str]:
+        """Return the paths in its own layer that were made, changed or deleted since its making."""
+        return [str(change["Path"]) for change in self._container.diff() or []]
+
     @property
     def attributes(self) -> Mapping[str, Any]:
         """What the engine says of it now: state, health, ports, networks."""

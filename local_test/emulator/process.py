@@ -69,6 +69,10 @@ class Process:
         code = self._popen.wait()
         return code if code >= 0 else 128 - code
 
+    def pid(self) -> int | None:
+        """Return the number of the command, once it is started."""
+        return self._popen.pid if self._popen else None
+
     def stop(self, grace: float) -> None:
         """Send SIGTERM to the command alone, and SIGKILL to all after this many seconds."""
         if not self._popen:

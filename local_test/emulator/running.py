@@ -21,6 +21,9 @@ class Running(Protocol):
     def wait(self) -> int:
         """Wait for its end and return the exit code: 128 + number for a signal."""
 
+    def pid(self) -> int | None:
+        """Return the number of its first process, while it runs; None where that is not known."""
+
     def stop(self, grace: float) -> None:
         """Send SIGTERM to its first process, and SIGKILL to all after this many seconds."""
 

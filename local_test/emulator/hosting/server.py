@@ -112,6 +112,10 @@ class Server:
         address = self.address()
         return ping(address, self.limits) if address else Ping(None, 0, error="not started")
 
+    def pid(self) -> int | None:
+        """Return the number of its first process, while it runs; None where that is not known."""
+        return self._running.pid()
+
     def ended(self) -> int | None:
         """Return its exit code, or None while it runs."""
         return self._code

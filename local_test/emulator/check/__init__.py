@@ -1,0 +1,1 @@
+"""The conformance suite: what an image has to do to pass on the platform, a rule at a time."""

@@ -1,0 +1,89 @@
+"""All rules, in the order in which they are tested, and the going through them."""
+
+import fnmatch
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from local_test.emulator.check.image import Image
+from local_test.emulator.check.jobs import Jobs
+from local_test.emulator.check.rule import Outcome, Rule, not_applicable
+from local_test.emulator.check.rules_image import IMAGE
+from local_test.emulator.check.rules_invocations import INVOCATIONS
+from local_test.emulator.check.rules_kinds import KINDS, MODELS
+from local_test.emulator.check.rules_serving import ENDING, SERVING
+from local_test.emulator.check.rules_training import TRAINING
+from local_test.emulator.check.serving import Serving
+from local_test.emulator.errors import EmulatorError
+
+# Those that end the server come last.
+ALL: Sequence[Rule[Any]] = [
+    *IMAGE.all,
+    *TRAINING.all,
+    *SERVING.all,
+    *INVOCATIONS.all,
+    *KINDS.all,
+    *MODELS.all,
+    *ENDING.all,
+]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What rules look at.
+
+    Attributes:
+        image: Reads the image; raises EmulatorError where there is none.
+        jobs: The training jobs.
+        serving: The servers.
+    """
+
+    image: Callable[[], Image]
+    jobs: Jobs
+    serving: Serving
+
+    def of(self, rule: Rule[Any]) -> Any:
+        """Return what a rule looks at."""
+        if rule.needs == "the image":
+            return self.image()
+        return self.jobs if rule.needs == "a training job" else self.serving
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of one rule."""
+
+    rule: Rule[Any]
+    outcome: Outcome
+
+    @property
+    def line(self) -> str:
+        """The one line of the report."""
+        seen = " ".join(self.outcome.seen.split())
+        return f"{self.outcome.state:4} {self.rule.id} {self.rule.title} [{seen}]"
+
+
+def select(patterns: Sequence[str]) -> list[Rule[Any]]:
+    """Return the rules with these ids, which may have the wildcards of a shell; all without one.
+
+    Raises:
+        EmulatorError: No rule has such an id.
+    """
+    if not patterns:
+        return list(ALL)
+    for pattern in patterns:
+        if not any(fnmatch.fnmatchcase(rule.id, pattern.upper()) for rule in ALL):
+            raise EmulatorError(f"--only {pattern}: there is no such rule. --list shows all.")
+    wanted = [pattern.upper() for pattern in patterns]
+    return [rule for rule in ALL if any(fnmatch.fnmatchcase(rule.id, one) for one in wanted)]
+
+
+def judge(rules: Sequence[Rule[Any]], evidence: Evidence) -> Iterator[Verdict]:
+    """Test the rules one after the other, and give what came of each."""
+    for rule in rules:
+        try:
+            outcome = rule.check(evidence.of(rule))
+        # Whatever else cannot be had, such as a container, must not keep the others untested.
+        except EmulatorError as error:
+            outcome = not_applicable(str(error))
+        yield Verdict(rule, outcome)
