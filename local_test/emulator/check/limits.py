@@ -19,6 +19,7 @@ class Limits:
         grace: From SIGTERM to SIGKILL in training.
         healthy: Until `serve` must be healthy.
         serve_grace: From SIGTERM to SIGKILL in serving.
+        unhealthy: For a server that should not become healthy, or may not.
         answer: For one answer of /invocations.
     """
 
@@ -27,6 +28,7 @@ class Limits:
     grace: float = 120.0
     healthy: float = 480.0
     serve_grace: float = 30.0
+    unhealthy: float = 20.0
     answer: float = 60.0
     _start: float = field(default_factory=time.monotonic)
 

@@ -26,7 +26,7 @@ _NOISE = b"\x00\xff\xfe\x01" * 64
     "POST /invocations answers the payload with 200 within 60 s.",
     source=_INFERENCE,
     why="Any other status reaches the caller as 424 ModelError, and after 60 s the request is cut "
-    "off.",
+    "off. Send with --payload what the model takes, and look at its log (--log).",
 )
 def _answers(serving: Serving) -> Outcome:
     if given := serving.hosted.payload:
@@ -41,7 +41,7 @@ def _answers(serving: Serving) -> Outcome:
     "An answer names its Content-Type.",
     source=_INFERENCE,
     why="It is one of the four headers that reach the caller; without it pipelines and Batch "
-    "Transform do not know what they got.",
+    "Transform do not know what they got. Set it.",
 )
 def _content_type(serving: Serving) -> Outcome:
     reply = serving.invoke().reply
@@ -264,7 +264,8 @@ def _execution_parameters(serving: Serving) -> Outcome:
     "BATCH-02",
     "`serve` works with the variables of a transform job.",
     source="your-algorithms-batch-code",
-    why="Batch Transform starts the same `serve`, with SAGEMAKER_BATCH and what the job sets.",
+    why="Batch Transform starts the same `serve`, with SAGEMAKER_BATCH and what the job sets. "
+    "Answer as on an endpoint.",
 )
 def _batch(serving: Serving) -> Outcome:
     payload = serving.payload()

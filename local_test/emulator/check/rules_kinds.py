@@ -130,7 +130,7 @@ def _lists(serving: Serving) -> Outcome:
     "POST /models loads a model: 200, and 409 for one that is loaded.",
     source=_MODELS,
     why="With another status the platform takes the model for one that cannot be loaded, or loads "
-    "it again and again.",
+    "it again and again. Answer these two, and 507 when there is no memory.",
 )
 def _loads(serving: Serving) -> Outcome:
     models = _models(serving)
@@ -145,7 +145,8 @@ def _loads(serving: Serving) -> Outcome:
     "MULTI-03",
     "POST /models/NAME/invoke answers for a loaded model, and 404 for another.",
     source=_MODELS,
-    why="404 is how the platform learns that it has to load the model first.",
+    why="404 is how the platform learns that it has to load the model first. Look the name up "
+    "before the body is read.",
 )
 def _invokes(serving: Serving) -> Outcome:
     models = _models(serving)
@@ -162,7 +163,8 @@ def _invokes(serving: Serving) -> Outcome:
     "MULTI-04",
     "GET /models/NAME describes a loaded model, and is 404 for another.",
     source=_MODELS,
-    why="The platform asks whether a model is there before it sends requests.",
+    why="The platform asks whether a model is there before it sends requests. Answer its name and "
+    "URL, or 404.",
 )
 def _describes(serving: Serving) -> Outcome:
     models = _models(serving)
@@ -179,7 +181,8 @@ def _describes(serving: Serving) -> Outcome:
     "MULTI-05",
     "DELETE /models/NAME unloads a model: 200, then 404, and it can be loaded again.",
     source=_MODELS,
-    why="The platform unloads models to make room, and needs the memory when it is answered.",
+    why="The platform unloads models to make room, and needs the memory when it is answered. Free "
+    "it first, then answer 200; 404 for a name that is not loaded.",
 )
 def _unloads(serving: Serving) -> Outcome:
     models = _models(serving)

@@ -16,8 +16,6 @@ _PING_SECONDS = 2.0
 _PAUSE_SECONDS = 0.05
 _CALLS = 8
 _OTHER_PORT = 8093
-# A server that tries a broken model again and again is not waited for longer.
-_BROKEN_SECONDS = 20.0
 
 
 @SERVING.rule(
@@ -144,7 +142,7 @@ def _broken_model(serving: Serving) -> Outcome:
     main = serving.main()
     if main.healthy_after is None:
         return not_applicable("`serve` was not healthy with the whole one either (SERVE-01)")
-    seconds = max(_BROKEN_SECONDS, 2 * main.healthy_after)
+    seconds = max(serving.limits.unhealthy, 2 * main.healthy_after)
     with broken_copy(serving.model()) as model:
         started = serving.start(isolated=True, model=model, healthy=seconds)
         answered = started.healthy_after is not None and serving.invoke(of=started).status == 200
@@ -176,7 +174,7 @@ def _binds_to_port(serving: Serving) -> Outcome:
         return judged(True, f"port {main.port}") if healthy else not_applicable("SERVE-01 failed")
     platform = {"SAGEMAKER_BIND_TO_PORT": str(_OTHER_PORT)}
     platform["SAGEMAKER_SAFE_PORT_RANGE"] = f"{_OTHER_PORT + 1}-{_OTHER_PORT + 5}"
-    seconds = max(_BROKEN_SECONDS, 3 * main.healthy_after)
+    seconds = max(serving.limits.unhealthy, 3 * main.healthy_after)
     started = serving.start(isolated=True, platform=platform, port=_OTHER_PORT, healthy=seconds)
     serving.end(started)
     return judged(started.healthy_after is not None, started.why or f"port {_OTHER_PORT}")

@@ -110,7 +110,10 @@ def train() -> None:
 def learn(epoch: int, kept: Path) -> None:
     time.sleep(EPOCH_SECONDS)
     bar = "1/2 [=>..]\r2/2 [====] " if FAULT == "draws bars" else ""
-    print(f"{bar}loss={1 / (epoch + 1):.3f};", flush=FAULT != "holds its log back")
+    name = "lss" if FAULT == "prints no metric" else "loss"
+    print(f"{bar}{name}={1 / (epoch + 1):.3f};", flush=FAULT != "holds its log back")
+    if FAULT == "ignores SIGTERM in training":
+        save()
     if kept.parent.exists() and FAULT != "keeps no checkpoint":
         part = kept.parent / ".part"
         part.write_text(str(epoch + 1))
@@ -125,6 +128,9 @@ def download() -> None:
 
 
 def save() -> None:
+    cluster = json.loads(config_text("resourceconfig"))
+    if cluster["current_host"] != sorted(cluster["hosts"])[0] and FAULT != "saves on all hosts":
+        return
     (ML / "model").mkdir(exist_ok=True)
     (ML / "model/weights.json").write_text(json.dumps({"answer": 42, "padding": "x" * 99}))
     if FAULT == "leaves a link":
@@ -319,7 +325,7 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(400)
             return
         asked = json.loads(body.rstrip(b"\0"))
-        if FAULT == "answers with 500":
+        if FAULT == "answers with 500" or model.answer is None:
             self.reply(500)
             return
         self.json({"asked": asked, "answer": mixed_up(model.answer)})
