@@ -253,7 +253,9 @@ def _execution_parameters(serving: Serving) -> Outcome:
     try:
         told = json.loads(asked.body)
         at_once, size = told["MaxConcurrentTransforms"], told["MaxPayloadInMB"]
-        known = told["BatchStrategy"] in {"MULTI_RECORD", "SINGLE_RECORD"}
+        # The guide writes MULTI_RECORD, the API MultiRecord; which one is read is not documented.
+        strategy = str(told["BatchStrategy"]).replace("_", "").lower()
+        known = strategy in {"multirecord", "singlerecord"}
         right = asked.status == 200 and known and at_once >= 1 and at_once * size <= 100
     except (ValueError, KeyError, TypeError):
         right = False

@@ -77,7 +77,12 @@ def check_all(tmp_path_factory: pytest.TempPathFactory) -> CheckAll:
 
 
 def check_image(
-    image: str, patterns: Iterable[str], folder: Path, payload: Payload, **fields: Any
+    image: str,
+    patterns: Iterable[str],
+    folder: Path,
+    payload: Payload,
+    engine_type: type[Engine] = Engine,
+    **fields: Any,
 ) -> list[Verdict]:
     """Check an image on the engine; all that was made is gone when this returns."""
     folder.mkdir()
@@ -95,7 +100,7 @@ def check_image(
         **fields,
     )
     console = Console(io.StringIO())
-    with Engine() as engine:
+    with engine_type() as engine:
         with evidence(subject, engine, Limits(**LIMITS), folder, console) as found:
             verdicts = list(judge(select(list(patterns)), found))
         engine.remove_all()

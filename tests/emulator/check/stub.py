@@ -8,6 +8,7 @@ With SAGEMAKER_BASE_DIR for /opt/ml. It needs the standard library alone.
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -121,10 +122,8 @@ def learn(epoch: int, kept: Path) -> None:
 
 
 def download() -> None:
-    """Need a way out: an isolated network has no default route."""
-    routes = Path("/proc/net/route").read_text().splitlines()[1:]
-    if not any(line.split()[1] == "00000000" for line in routes):
-        raise OSError("Network is unreachable")
+    """Need what is outside of the container's own network."""
+    socket.gethostbyname("outside")
 
 
 def save() -> None:
