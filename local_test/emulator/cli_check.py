@@ -41,6 +41,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--hosts", default=1, type=click.IntRange(1, 20), help="Train on several as well.")
 @click.option("--metric-definitions", type=click.File(), help="As in `train`.")
 @click.option("--model", type=click.Path(path_type=Path, exists=True), help="As in `serve`.")
+@click.option("--own-model", is_flag=True, help="The image has its model inside.")
 @click.option(
     "--payload", type=click.Path(path_type=Path, exists=True), help="A body that is to be answered."
 )
@@ -134,6 +135,7 @@ def _subject(options: Mapping[str, Any]) -> Subject:
         metrics=parse_definitions(definitions.read()) if definitions else (),
         hosts=options["hosts"],
         model=options["model"],
+        own_model=options["own_model"],
         payload=Payload(payload.read_bytes(), options["content_type"]) if payload else None,
     )
 

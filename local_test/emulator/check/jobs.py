@@ -21,6 +21,7 @@ from local_test.emulator.record import Record
 from local_test.emulator.running import Running
 from local_test.emulator.specification import TrainingJob
 
+_SHORTEST_SECONDS = 2.0
 HYPERPARAMETERS = "input/config/hyperparameters.json"
 
 
@@ -216,14 +217,14 @@ class Jobs:
             NotTestedError: It ended before, or the ordinary job failed.
         """
         seconds = self.completed().last.seconds
-        if not self.setting.long:
-            seconds /= 2
+        # A job of no length would be stopped before its program has started.
+        seconds = max(seconds, _SHORTEST_SECONDS) if self.setting.long else seconds / 2
         job = self._run(
             "interrupted",
             hyperparameters={**self.setting.hyperparameters, **self.setting.long},
             checkpoints=self.setting.sources / "checkpoints",
             spot_kill_after=seconds,
-            stop_after=2.2 * seconds,
+            stop_after=2.5 * seconds,
         )
         if len(job.attempts) == 1:
             raise NotTestedError(

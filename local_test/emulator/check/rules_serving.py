@@ -1,5 +1,6 @@
 """Rules that `serve` keeps or breaks as it starts, is asked for its health, and ends."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor, wait
 
 from local_test.emulator.check.rule import Outcome, Rules, failed, judged, not_applicable, passed
@@ -15,6 +16,7 @@ _PING_SECONDS = 2.0
 # Between pings.
 _PAUSE_SECONDS = 0.05
 _CALLS = 8
+_LOAD_SECONDS = 1.5
 _OTHER_PORT = 8093
 
 
@@ -95,14 +97,24 @@ def _ping_methods(serving: Serving) -> Outcome:
 )
 def _ping_under_load(serving: Serving) -> Outcome:
     payload, live = serving.payload(), serving.live()
+    end = time.monotonic() + _LOAD_SECONDS
+
+    def keep_asking() -> int:
+        count = 0
+        while time.monotonic() < end:
+            serving.invoke(payload, live)
+            count += 1
+        return count
+
     with ThreadPoolExecutor(_CALLS) as pool:
-        calls = [pool.submit(serving.invoke, payload, live) for _ in range(2 * _CALLS)]
+        calls = [pool.submit(keep_asking) for _ in range(_CALLS)]
         pings = [live.server.ping()]
         while wait(calls, timeout=_PAUSE_SECONDS).not_done:
             pings.append(live.server.ping())
     slow = [ping for ping in pings if not ping.healthy or ping.seconds > _PING_SECONDS]
     slowest = max(ping.seconds for ping in pings)
-    seen = f"{len(pings)} pings beside {len(calls)} requests; the slowest took {slowest:.2f} s"
+    asked = sum(call.result() for call in calls)
+    seen = f"{len(pings)} pings beside {asked} requests; the slowest took {slowest:.2f} s"
     return judged(not slow, f"{seen}; {slow[0].seen}" if slow else seen)
 
 

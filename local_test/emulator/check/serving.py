@@ -116,6 +116,7 @@ class Hosted:
         contained: Whether those are containers.
         labels: The image's.
         model: model.tar.gz or a folder; None: the one that the check's own job made.
+        own_model: The image has its model inside, and gets an empty folder.
         payload: What is to be answered; None: what can be guessed.
         on_line: Called with each line that a server prints.
     """
@@ -124,8 +125,9 @@ class Hosted:
     contained: bool
     labels: Mapping[str, str]
     model: Path | None
+    own_model: bool
     payload: Payload | None
-    on_line: Callable[[str], None] = lambda _line: None
+    on_line: Callable[[str, str], None] = lambda _name, _line: None
 
 
 class Serving:
@@ -151,6 +153,8 @@ class Serving:
         Raises:
             NotTestedError: There is no model.
         """
+        if self.hosted.own_model:
+            return self._stack.enter_context(readable_folder())
         archive = self.hosted.model or self._jobs.completed().folder / "output/model.tar.gz"
         if not archive.exists():
             raise NotTestedError("there is no model: --model gives one")

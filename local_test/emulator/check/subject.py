@@ -38,6 +38,7 @@ class Subject:
         metrics: Definitions that the log has to match.
         hosts: How many hosts it claims to train on.
         model: model.tar.gz or a folder; None: what the check's own job leaves.
+        own_model: Whether the image has its model inside.
         payload: What is to be answered; None: what can be guessed.
     """
 
@@ -50,6 +51,7 @@ class Subject:
     metrics: tuple[MetricDefinition, ...] = ()
     hosts: int = 1
     model: Path | None = None
+    own_model: bool = False
     payload: Payload | None = None
 
     @property
@@ -92,8 +94,9 @@ def evidence(
         contained=engine is not None,
         labels=engine.image_labels(subject.image) if engine and subject.image else {},
         model=subject.model,
+        own_model=subject.own_model,
         payload=subject.payload,
-        on_line=partial(console.line, ""),
+        on_line=console.line,
     )
     with ExitStack() as stack:
         serving = stack.enter_context(Serving(hosted, jobs, limits))

@@ -136,6 +136,8 @@ class Witness:
 
 def _outside(changed: Sequence[str]) -> list[str]:
     """Return the files alone, without the folders above them, which change with them."""
+    # Python's own byte code, where the image was built without: nothing is lost with it.
+    changed = [path for path in changed if "/__pycache__" not in path]
     inside = tuple(f"{path}/" for path in _NOT_WRITTEN_BY_IT)
     outside = sorted(path for path in changed if not f"{path}/".startswith(inside))
     return [

@@ -5,7 +5,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from tests.emulator.conftest import left_of
 
 STUB = Path(__file__).with_name("stub.py")
 PAYLOAD = Payload(json.dumps({"instances": [1, 2]}).encode(), "application/json")
+WEIGHTS = json.dumps({"answer": 42, "padding": "x" * 99})
 METRICS = (MetricDefinition("loss", "loss=(.*?);"),)
 # Short, because the stub is; one that hangs is killed after these.
 LIMITS = {"grace": 2.0, "serve_grace": 1.0, "unhealthy": 3.0, "healthy": 10.0}
@@ -40,9 +41,11 @@ def command(fault: str, word: str) -> str:
 def check_stub(fault: str, patterns: Iterable[str], folder: Path) -> list[Verdict]:
     """Check the stub's commands with a fault."""
     folder.mkdir()
-    data = folder / "data"
+    data, model = folder / "data", folder / "own-model"
     data.mkdir()
     (data / "a").write_text("a scan")
+    model.mkdir()
+    (model / "weights.json").write_text(WEIGHTS)
     subject = Subject(
         image=None,
         train=command(fault, "train"),
@@ -51,6 +54,7 @@ def check_stub(fault: str, patterns: Iterable[str], folder: Path) -> list[Verdic
         hyperparameters={"epochs": "5"},
         long={"epochs": "100000"},
         metrics=METRICS,
+        model=model,
         payload=PAYLOAD,
     )
     console = Console(io.StringIO())
@@ -58,18 +62,20 @@ def check_stub(fault: str, patterns: Iterable[str], folder: Path) -> list[Verdic
         return list(judge(select(list(patterns)), found))
 
 
-CheckAll = Callable[[Iterable[str]], dict[str, list[Verdict]]]
+CheckAll = Callable[[Mapping[str, Sequence[str]]], dict[str, list[Verdict]]]
 
 
 @pytest.fixture(scope="session")
 def check_all(tmp_path_factory: pytest.TempPathFactory) -> CheckAll:
-    """Give a function that checks the stub with each of some faults, several at once."""
+    """Give a function that checks the stub with each of some faults, several at once.
 
-    def run(faults: Iterable[str]) -> dict[str, list[Verdict]]:
+    It takes the rules to be tested by fault.
+    """
+
+    def run(faults: Mapping[str, Sequence[str]]) -> dict[str, list[Verdict]]:
         def one(fault: str) -> list[Verdict]:
-            return check_stub(fault, [], tmp_path_factory.mktemp("check") / "folder")
+            return check_stub(fault, faults[fault], tmp_path_factory.mktemp("check") / "folder")
 
-        faults = list(faults)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return dict(zip(faults, pool.map(one, faults), strict=True))
 
@@ -94,7 +100,7 @@ def check_image(
         train=None,
         serve=None,
         channels=lambda _: [Channel("train", data)],
-        hyperparameters={"epochs": "5"},
+        hyperparameters={},
         long={"epochs": "100000"},
         payload=payload,
         **fields,

@@ -22,7 +22,6 @@ _TAG = "emulator-test:classic"
 _TESTED = ("TRAIN-*", "SERVE*")
 _FOUND = {
     "TRAIN-05",  # opens hyperparameters.json without a look
-    "TRAIN-08",  # int('"5"')
     "TRAIN-16",  # no failure file
     "TRAIN-21",  # SIGTERM not handled
     "TRAIN-23",  # no checkpoint

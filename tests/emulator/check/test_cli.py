@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from local_test.emulator.check.suite import ALL
 from local_test.emulator.cli import main
-from tests.emulator.check.conftest import PAYLOAD, command
+from tests.emulator.check.conftest import PAYLOAD, WEIGHTS, command
 from tests.jobs import ROOT
 
 
@@ -48,7 +48,7 @@ def test_what_cannot_be_done_is_one_sentence(arguments: list[str], code: int, re
 def reported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, int]:
     folder = tmp_path_factory.mktemp("reports")
     (folder / "model").mkdir()
-    (folder / "model/weights.json").write_text('{"answer": 42, "padding": "xxxxxxxxxx"}')
+    (folder / "model/weights.json").write_text(WEIGHTS)
     (folder / "payload.json").write_bytes(PAYLOAD.body)
     done = check(
         *("--serve-command", command("talks in its ping", "serve"), "--only", "serve-0[1-5]"),

@@ -3,6 +3,7 @@
 import pytest
 
 from local_test.emulator.check.rule import Rule
+from local_test.emulator.check.rules_training import TRAINING
 from local_test.emulator.check.suite import ALL, Verdict
 from tests.emulator.check.conftest import CheckAll
 
@@ -61,23 +62,28 @@ FAULTS = {
 }
 # More than one way to break a rule.
 MORE = {"ignores SIGTERM in training": "TRAIN-21"}
+_ALL = {**FAULTS, **MORE}
+_TRAINING = {rule.id for rule in TRAINING.all}
+_TRAIN, _SERVE = ("TRAIN-*",), ("SERVE*", "BATCH-*", "MULTI-*")
 
 
 @pytest.fixture(scope="module")
 def checked(check_all: CheckAll) -> dict[str, list[Verdict]]:
-    return check_all(["", *FAULTS, *MORE])
+    """Check each fault with the rules of its side: `train` and `serve` share no code."""
+    sides = {fault: _TRAIN if rule in _TRAINING else _SERVE for fault, rule in _ALL.items()}
+    return check_all({"": (*_TRAIN, *_SERVE), **sides})
 
 
 def _of(state: str, verdicts: list[Verdict]) -> list[str]:
     return [verdict.line for verdict in verdicts if verdict.outcome.state == state]
 
 
-@pytest.mark.parametrize("fault", [*FAULTS, *MORE])
+@pytest.mark.parametrize("fault", _ALL)
 def test_exactly_the_rule_that_a_fault_breaks_fails(
     checked: dict[str, list[Verdict]], fault: str
 ) -> None:
     failed = _of("FAIL", checked[fault])
-    assert [line.split()[1] for line in failed] == [{**FAULTS, **MORE}[fault]], failed
+    assert [line.split()[1] for line in failed] == [_ALL[fault]], failed
 
 
 def test_a_command_without_a_fault_passes_every_rule_that_needs_no_docker(

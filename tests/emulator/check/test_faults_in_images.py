@@ -14,7 +14,7 @@ import pytest
 from local_test.emulator.check.suite import Verdict
 from local_test.emulator.engine import Engine
 from tests.docker import build, docker, needs_docker
-from tests.emulator.check.conftest import PAYLOAD, STUB, check_image
+from tests.emulator.check.conftest import PAYLOAD, STUB, WEIGHTS, check_image
 from tests.emulator.conftest import BASE
 from tests.jobs import ROOT
 
@@ -78,7 +78,7 @@ def make(serve_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.fixture
 def check(make: Make, tmp_path: Path) -> Check:
     (tmp_path / "model").mkdir()
-    (tmp_path / "model/weights.json").write_text('{"answer": 42, "padding": "xxxxxxxxxx"}')
+    (tmp_path / "model/weights.json").write_text(WEIGHTS)
 
     def run(fault: str, patterns: tuple[str, ...]) -> list[Verdict]:
         model = tmp_path / "model"
