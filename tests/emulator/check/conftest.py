@@ -20,7 +20,9 @@ from local_test.emulator.check.suite import Verdict, judge, select
 from local_test.emulator.console import Console
 from local_test.emulator.engine import Engine
 from local_test.emulator.metrics import MetricDefinition
+from tests.docker import IMAGE, build
 from tests.emulator.conftest import left_of
+from tests.jobs import ROOT
 
 STUB = Path(__file__).with_name("stub.py")
 PAYLOAD = Payload(json.dumps({"instances": [1, 2]}).encode(), "application/json")
@@ -112,3 +114,9 @@ def check_image(
         engine.remove_all()
         assert left_of(engine) == []
         return verdicts
+
+
+@pytest.fixture(scope="session")
+def python_image() -> str:
+    """Build an image with Python, Flask and gunicorn to make others from: our own that serves."""
+    return build(f"{IMAGE}-serve", "--target", "serve", ROOT)

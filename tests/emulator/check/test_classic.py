@@ -39,9 +39,11 @@ _FOUND = {
 
 
 @pytest.fixture(scope="module")
-def verdicts(serve_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Verdict]]:
+def verdicts(
+    python_image: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[Verdict]]:
     folder = tmp_path_factory.mktemp("classic")
-    (folder / "Dockerfile").write_text(_DOCKERFILE.format(base=serve_image))
+    (folder / "Dockerfile").write_text(_DOCKERFILE.format(base=python_image))
     build(_TAG, "-f", folder / "Dockerfile", Path(__file__).parent)
     try:
         yield check_image(_TAG, _TESTED, folder / "check", Payload(b"1,2,3\n", "text/csv"))

@@ -19,7 +19,7 @@ from tests.emulator.conftest import BASE
 from tests.jobs import ROOT
 
 _DOCKERFILE = r"""FROM {base}
-ENV PYTHONUNBUFFERED= FAULT="{fault}"
+ENV PYTHONUNBUFFERED= RES_OPTIONS="timeout:1 attempts:1" FAULT="{fault}"
 COPY stub.py /opt/program/
 RUN for word in train serve; do \
     printf '#!/bin/sh\nexec python /opt/program/stub.py %s\n' $word > /usr/local/bin/$word \
@@ -61,12 +61,12 @@ class Connected(Engine):
 
 
 @pytest.fixture(scope="module")
-def make(serve_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Make]:
+def make(python_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Make]:
     tags: list[str] = []
 
     def build_stub(fault: str) -> str:
         folder = tmp_path_factory.mktemp("image")
-        (folder / "Dockerfile").write_text(_DOCKERFILE.format(base=serve_image, fault=fault))
+        (folder / "Dockerfile").write_text(_DOCKERFILE.format(base=python_image, fault=fault))
         tags.append(build(f"{_TAG}-{len(tags)}", "-f", folder / "Dockerfile", STUB.parent))
         return tags[-1]
 
