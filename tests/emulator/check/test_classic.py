@@ -1,6 +1,5 @@
 """An image of the shape of AWS's classic sample: what is found in it, and what is said of it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
