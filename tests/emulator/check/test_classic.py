@@ -38,14 +38,12 @@ _FOUND = {
 
 
 @pytest.fixture(scope="module")
-def verdicts(
-    python_image: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[list[Verdict]]:
+def verdicts(python_image: str, tmp_path_factory: pytest.TempPathFactory) -> list[Verdict]:
     folder = tmp_path_factory.mktemp("classic")
     (folder / "Dockerfile").write_text(_DOCKERFILE.format(base=python_image))
     build(_TAG, "-f", folder / "Dockerfile", Path(__file__).parent)
     try:
-        yield check_image(_TAG, _TESTED, folder / "check", Payload(b"1,2,3\n", "text/csv"))
+        return check_image(_TAG, _TESTED, folder / "check", Payload(b"1,2,3\n", "text/csv"))
     finally:
         docker("rmi", "-f", _TAG)
 
