@@ -12,10 +12,10 @@ import click
 
 from local_test.emulator.channels import Channel, find_channels
 from local_test.emulator.check import reports
+from local_test.emulator.check.asking import Payload
 from local_test.emulator.check.data import draw_channels
 from local_test.emulator.check.limits import Limits
 from local_test.emulator.check.reports import Report
-from local_test.emulator.check.serving import Payload
 from local_test.emulator.check.subject import Subject, evidence
 from local_test.emulator.check.suite import Evidence, Verdict, judge, select
 from local_test.emulator.console import Console
@@ -107,7 +107,8 @@ def _notes(limits: Limits) -> list[str]:
     notes = [
         f"{given:g} s in place of {name}." for name, (given, own) in told.items() if given != own
     ]
-    return [*notes, f"All had to be done within {limits.total:g} s, the platform's limits as well."]
+    ends = f"All had {limits.total:g} s: where less than a limit was left, the limit was less."
+    return [*notes, ends]
 
 
 @contextmanager

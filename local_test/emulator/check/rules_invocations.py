@@ -5,8 +5,9 @@ import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+from local_test.emulator.check.asking import Asked, Payload
 from local_test.emulator.check.rule import Outcome, Rules, failed, judged, not_applicable, passed
-from local_test.emulator.check.serving import Asked, Payload, Serving
+from local_test.emulator.check.serving import Serving
 from local_test.emulator.hosting.endpoint import MB
 
 INVOCATIONS: Rules[Serving] = Rules("an endpoint")

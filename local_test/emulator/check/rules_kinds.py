@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from local_test.emulator.check.asking import Asked
 from local_test.emulator.check.rule import (
     NotTestedError,
     Outcome,
@@ -14,7 +15,7 @@ from local_test.emulator.check.rule import (
     not_applicable,
 )
 from local_test.emulator.check.rules_image import MULTI_MODEL
-from local_test.emulator.check.serving import MODEL, Asked, Serving, Started
+from local_test.emulator.check.serving import MODEL, Serving, Started
 from local_test.emulator.hosting.serverless import HEALTHY_SECONDS, ServerlessConfig
 
 KINDS: Rules[Serving] = Rules("an endpoint")

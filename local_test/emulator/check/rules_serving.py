@@ -3,9 +3,10 @@
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
 
+from local_test.emulator.check.model import broken_copy
 from local_test.emulator.check.rule import Outcome, Rules, failed, judged, not_applicable, passed
 from local_test.emulator.check.rules_image import BIND_TO_PORT
-from local_test.emulator.check.serving import Serving, broken_copy
+from local_test.emulator.check.serving import Serving
 
 SERVING: Rules[Serving] = Rules("an endpoint")
 # What is looked at when all requests have been answered.

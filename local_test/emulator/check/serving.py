@@ -1,25 +1,24 @@
 """The containers of a check that serve: how each started, and what it answers."""
 
 import contextlib
-import hashlib
-import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from local_test.emulator.check.asking import Asked, Payload, guesses
 from local_test.emulator.check.jobs import Jobs
 from local_test.emulator.check.limits import Limits
+from local_test.emulator.check.model import digests
 from local_test.emulator.check.rule import NotTestedError, once
 from local_test.emulator.check.sockets import listens_everywhere
 from local_test.emulator.errors import EmulatorError
-from local_test.emulator.hosting import headers as rules
 from local_test.emulator.hosting.definition import PORT, Definition, model_folder, readable_folder
-from local_test.emulator.hosting.exchange import Body, NoReplyError, Reply, exchange
+from local_test.emulator.hosting.exchange import Body, NoReplyError, exchange
 from local_test.emulator.hosting.health import (
     HealthLimits,
     NotHealthyError,
@@ -33,29 +32,6 @@ from local_test.emulator.hosting.server import Server, Stopped
 # A name as the platform gives them to models: it tells nothing.
 MODEL = "0f" * 16
 _INTERVAL_SECONDS = 0.1
-_SAMPLE = Path(__file__).parents[2] / "payload.png"
-
-
-@dataclass(frozen=True)
-class Payload:
-    """A body that the image is to answer, with its type."""
-
-    body: bytes
-    content_type: str
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """What the platform sends with it."""
-        return rules.to_container({"content-type": self.content_type})
-
-
-# What is tried where no payload is given.
-def _guesses() -> list[Payload]:
-    return [
-        Payload(_SAMPLE.read_bytes(), "image/png"),
-        Payload(json.dumps({"instances": [[0.0] * 4]}).encode(), "application/json"),
-        Payload(b"5.1,3.5,1.4,0.2\n", "text/csv"),
-    ]
 
 
 @dataclass
@@ -79,32 +55,6 @@ class Started:
     why: str = ""
     everywhere: bool | None = None
     stopped: Stopped | None = None
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One request: the answer, or why there was none."""
-
-    reply: Reply | None
-    error: str = ""
-
-    @property
-    def status(self) -> int:
-        """The status; 0 if there was no answer."""
-        return self.reply.status if self.reply else 0
-
-    @property
-    def body(self) -> bytes:
-        """What came."""
-        return self.reply.body if self.reply else b""
-
-    @property
-    def seen(self) -> str:
-        """What was seen, in words."""
-        if not self.reply:
-            return self.error
-        text = self.reply.body[:150].decode(errors="replace")
-        return f"status {self.status} after {self.reply.seconds:.1f} s: {text!r}"
 
 
 @dataclass(frozen=True)
@@ -296,31 +246,10 @@ class Serving:
             NotTestedError: Nothing is.
         """
         given = self.hosted.payload
-        for payload in [given] if given else _guesses():
+        for payload in [given] if given else guesses():
             if self.invoke(payload).status == 200:
                 return payload
         which = (
             "the payload is not answered with 200 (SERVE-07)" if given else "no payload is known"
         )
         raise NotTestedError(f"{which}; --payload FILE --content-type T gives one")
-
-
-def digests(folder: Path) -> dict[str, bytes]:
-    """Return a digest of each file of a folder."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).digest() for p in files}
-
-
-@contextmanager
-def broken_copy(model: Path) -> Iterator[Path]:
-    """Give a copy of a model, each file of which is cut in half."""
-    with readable_folder() as copy:
-        for path in sorted(model.rglob("*")):
-            target = copy / path.relative_to(model)
-            if path.is_dir():
-                target.mkdir(parents=True, exist_ok=True)
-            else:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                content = path.read_bytes()
-                target.write_bytes(content[: len(content) // 2])
-        yield copy

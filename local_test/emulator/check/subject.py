@@ -10,11 +10,12 @@ from pathlib import Path
 
 from local_test.emulator import hosts
 from local_test.emulator.channels import Channel
+from local_test.emulator.check.asking import Payload
 from local_test.emulator.check.image import Image, read_image
 from local_test.emulator.check.jobs import Jobs, Setting
 from local_test.emulator.check.limits import Limits
 from local_test.emulator.check.rule import NotTestedError
-from local_test.emulator.check.serving import Hosted, Payload, Serving
+from local_test.emulator.check.serving import Hosted, Serving
 from local_test.emulator.check.suite import Evidence
 from local_test.emulator.console import Console
 from local_test.emulator.engine import Engine

@@ -8,6 +8,7 @@ from typing import Any
 from local_test.emulator.check.image import Image
 from local_test.emulator.check.jobs import Jobs
 from local_test.emulator.check.rule import Outcome, Rule, not_applicable
+from local_test.emulator.check.rules_ends import ENDS
 from local_test.emulator.check.rules_image import IMAGE
 from local_test.emulator.check.rules_invocations import INVOCATIONS
 from local_test.emulator.check.rules_kinds import KINDS, MODELS
@@ -20,6 +21,7 @@ from local_test.emulator.errors import EmulatorError
 ALL: Sequence[Rule[Any]] = [
     *IMAGE.all,
     *TRAINING.all,
+    *ENDS.all,
     *SERVING.all,
     *INVOCATIONS.all,
     *KINDS.all,

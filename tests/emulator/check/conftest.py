@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from local_test.emulator.channels import Channel
+from local_test.emulator.check.asking import Payload
 from local_test.emulator.check.limits import Limits
-from local_test.emulator.check.serving import Payload
 from local_test.emulator.check.subject import Subject, evidence
 from local_test.emulator.check.suite import Verdict, judge, select
 from local_test.emulator.console import Console

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from local_test.emulator.check.serving import Payload
+from local_test.emulator.check.asking import Payload
 from local_test.emulator.check.suite import Verdict
 from tests.docker import build, docker, needs_docker
 from tests.emulator.check.conftest import check_image
