@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from local_test.emulator.engine import Container
 from local_test.emulator.files import Tree
@@ -123,7 +124,7 @@ class Witness:
         with self.read(CHECKPOINTS) as tree:
             seen.checkpoints = tree.files()
         if isinstance(self._running, Container):
-            seen.written = _outside(self._running.changes())
+            seen.written = written_outside(self._running.changes())
 
     def _inputs(self) -> dict[str, bytes]:
         with self.read("input") as tree:
@@ -134,15 +135,16 @@ class Witness:
             return digests
 
 
-def _outside(changed: Sequence[str]) -> list[str]:
-    """Return the files alone, without the folders above them, which change with them."""
-    # Python's own byte code, where the image was built without: nothing is lost with it.
-    changed = [path for path in changed if "/__pycache__" not in path]
+def written_outside(changed: Sequence[str]) -> list[str]:
+    """Return the files alone, without the folders above them, which change with them.
+
+    Python's own byte code does not count: nothing is lost with it.
+    """
     inside = tuple(f"{path}/" for path in _NOT_WRITTEN_BY_IT)
-    outside = sorted(path for path in changed if not f"{path}/".startswith(inside))
-    return [
+    above = {str(folder) for path in changed for folder in PurePosixPath(path).parents}
+    above |= {str(folder) for path in _NOT_WRITTEN_BY_IT for folder in PurePosixPath(path).parents}
+    return sorted(
         path
-        for path, following in zip(outside, [*outside[1:], ""], strict=True)
-        if not following.startswith(f"{path}/")
-        and not any(kept.startswith(f"{path}/") for kept in _NOT_WRITTEN_BY_IT)
-    ]
+        for path in changed
+        if path not in above and not f"{path}/".startswith(inside) and "/__pycache__" not in path
+    )
