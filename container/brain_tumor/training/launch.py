@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from brain_tumor.errors import BrainTumorError, DataError, HyperparameterError
-from brain_tumor.training.stop import hold_back
+from brain_tumor.training.stop import hold_back, let_through
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ def launch(base_dir: Path, arguments: Sequence[str] = ()) -> NoReturn:
     except (BrainTumorError, OSError) as error:
         with suppress(OSError):
             (base_dir / "output" / "failure").write_text(f"{error}\n")
+        let_through()
         raise
     os.environ["SAGEMAKER_TRAINING_MODULE"] = _MODULE
     os.execv(toolkit, [toolkit])  # noqa: S606 - no shell, and nothing from outside in it

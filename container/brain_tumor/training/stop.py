@@ -15,13 +15,18 @@ def hold_back() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
 
+def let_through() -> None:
+    """Take back what `hold_back` did; a SIGTERM that waits arrives."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
 class StopSignal:
     """Tells whether a stop was asked for. A second SIGTERM changes nothing."""
 
     def __init__(self) -> None:
         self._asked = False
         signal.signal(signal.SIGTERM, self._ask)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        let_through()
 
     def __call__(self) -> bool:
         """Whether training shall end."""

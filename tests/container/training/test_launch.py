@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,11 +26,9 @@ pytestmark = pytest.mark.usefixtures("no_exec")
 
 
 @pytest.fixture(autouse=True)
-def _restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _restored(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take back what `launch` sets."""
     monkeypatch.setenv("SAGEMAKER_TRAINING_MODULE", "")
-    yield
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def test_a_job_becomes_the_toolkits_train_with_our_module(tmp_path: Path) -> None:
