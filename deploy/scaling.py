@@ -1,8 +1,12 @@
 """Autoscaling of an endpoint: by its requests, or by the queue of an asynchronous one."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from deploy import tags
+import click
+
+from deploy import endpoint_life, tags
 from deploy.hosting import VARIANT, Hosting
 from deploy.session import Aws
 
@@ -15,12 +19,7 @@ _WAITING_PER_INSTANCE = 5.0
 def start(aws: Aws, endpoint: str, hosting: Hosting, requests_a_minute: float) -> None:
     """Let the number of machines follow the load, between the two that were chosen."""
     client, target = aws.client("application-autoscaling"), _target(endpoint)
-    client.register_scalable_target(
-        **target,
-        MinCapacity=hosting.instance_count,
-        MaxCapacity=hosting.most_instances,
-        Tags=tags.as_map(aws.project),
-    )
+    _register(aws, endpoint, hosting.instance_count, hosting.most_instances)
     waits = hosting.kind == "async"
     client.put_scaling_policy(
         **target,
@@ -35,13 +34,82 @@ def start(aws: Aws, endpoint: str, hosting: Hosting, requests_a_minute: float) -
         _wake(aws, endpoint)
 
 
+def describe(aws: Aws, endpoint: str) -> dict[str, Any] | None:
+    """Give the endpoint's scalable target as AWS knows it; None where it does not scale."""
+    target = _target(endpoint)
+    place = target.pop("ResourceId")
+    client = aws.client("application-autoscaling")
+    found = client.describe_scalable_targets(**target, ResourceIds=[place])["ScalableTargets"]
+    return found[0] if found else None
+
+
+def policies(aws: Aws, endpoint: str) -> list[dict[str, Any]]:
+    """Give the policies by which the endpoint scales, as AWS knows them."""
+    client = aws.client("application-autoscaling")
+    found: list[dict[str, Any]] = client.describe_scaling_policies(**_target(endpoint))[
+        "ScalingPolicies"
+    ]
+    return found
+
+
 def stop(aws: Aws, endpoint: str) -> None:
-    """Forget autoscaling: AWS refuses an update that changes the machines of what it scales."""
-    client, target = aws.client("application-autoscaling"), _target(endpoint)
-    wanted = {name: value for name, value in target.items() if name != "ResourceId"}
-    found = client.describe_scalable_targets(**wanted, ResourceIds=[target["ResourceId"]])
-    if found["ScalableTargets"]:
-        client.deregister_scalable_target(**target)
+    """Forget autoscaling, with its policies, where there is any."""
+    if describe(aws, endpoint):
+        aws.client("application-autoscaling").deregister_scalable_target(**_target(endpoint))
+
+
+@contextmanager
+def paused(aws: Aws, endpoint: str) -> Iterator[None]:
+    """Stop autoscaling for an update, which AWS refuses otherwise; a rollback brings it back."""
+    target = describe(aws, endpoint)
+    known = policies(aws, endpoint) if target else []
+    stop(aws, endpoint)
+    try:
+        yield
+    except BaseException:
+        if target:
+            _recover(aws, endpoint, target, known)
+        raise
+
+
+def _recover(aws: Aws, endpoint: str, target: dict[str, Any], known: list[dict[str, Any]]) -> None:
+    """Bring autoscaling back to an endpoint that answers as before, or say that it is gone."""
+    least, most = target["MinCapacity"], target["MaxCapacity"]
+    # What went wrong first is what is told.
+    with suppress(Exception):
+        there = endpoint_life.describe(aws, endpoint)
+        if there and there["EndpointStatus"] == "InService":
+            _register(aws, endpoint, least, most)
+            _put_back(aws, endpoint, known)
+            return
+    click.echo(
+        f"{endpoint} does not scale any more. Once it answers, run the same again with --update "
+        f"--instances {least} --most-instances {most}.",
+        err=True,
+    )
+
+
+def _put_back(aws: Aws, endpoint: str, known: list[dict[str, Any]]) -> None:
+    for policy in known:
+        if policy["PolicyType"] == "StepScaling":
+            # With its alarm, which names the policy's ARN.
+            _wake(aws, endpoint)
+            continue
+        tracking = policy["TargetTrackingScalingPolicyConfiguration"]
+        aws.client("application-autoscaling").put_scaling_policy(
+            **_target(endpoint),
+            PolicyName=policy["PolicyName"],
+            PolicyType=policy["PolicyType"],
+            TargetTrackingScalingPolicyConfiguration=tracking,
+        )
+
+
+def _register(aws: Aws, endpoint: str, least: int, most: int) -> None:
+    # AWS refuses tags for a target that is there already.
+    tagged = {} if describe(aws, endpoint) else {"Tags": tags.as_map(aws.project)}
+    aws.client("application-autoscaling").register_scalable_target(
+        **_target(endpoint), MinCapacity=least, MaxCapacity=most, **tagged
+    )
 
 
 def _target(endpoint: str) -> dict[str, str]:

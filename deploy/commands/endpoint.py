@@ -80,19 +80,25 @@ def endpoint(aws: Aws, name: str | None, **chosen: Any) -> None:
     again = " The shadow costs as much again." if chosen["shadow"] else ""
     aws.confirm(f"{choice.cost(aws)}{again}\n{'Update' if lives else 'Make'} {name}?")
     config = _make_config(aws, name, choice, chosen)
-    if there and lives and there["EndpointConfigName"] == config:
+    made = _make_watching(aws, name, choice, chosen)
+    if not there or not lives:
+        endpoint_life.create(aws, name, config)
+        _wait(aws, name, config, chosen)
+    elif there["EndpointConfigName"] == config:
         click.echo(f"{name} runs exactly this already.")
+        _wait(aws, name, config, chosen)
     else:
-        _bring_up(aws, name, choice, config, chosen, lives=lives)
-    if not chosen["wait"]:
-        # Autoscaling is refused before the endpoint answers.
-        click.echo(f"{name} comes up. Run the same again with --update to see it, and to scale it.")
-        return
-    if not aws.dry_run:
-        endpoint_life.wait(aws, name, config)
-    if choice.scales:
-        scaling.start(aws, name, choice, chosen["requests_a_minute"])
-    click.echo(f"Next: python -m deploy predict scan.jpg --endpoint {name}")
+        if not chosen["wait"] and scaling.describe(aws, name):
+            raise DeployError(
+                f"{name} scales, which has to stop for an update and to start again after it: "
+                "leave out --no-wait."
+            )
+        with scaling.paused(aws, name):
+            endpoint_life.update(aws, name, config, hosting.deployment(choice, made))
+            _wait(aws, name, config, chosen)
+    if chosen["wait"]:
+        _scale(aws, name, choice, chosen)
+        click.echo(f"Next: python -m deploy predict scan.jpg --endpoint {name}")
 
 
 def _hosting(chosen: dict[str, Any]) -> Hosting:
@@ -142,16 +148,24 @@ def _make_config(aws: Aws, name: str, choice: Hosting, chosen: dict[str, Any]) -
     return hosting.make_config(aws, name, choice, model, shadow)
 
 
-def _bring_up(
-    aws: Aws, name: str, choice: Hosting, config: str, chosen: dict[str, Any], *, lives: bool
-) -> None:
+def _make_watching(aws: Aws, name: str, choice: Hosting, chosen: dict[str, Any]) -> list[str]:
+    """Make log group and alarms, before the update that the alarms roll back; name the alarms."""
     endpoint_life.make_log_group(aws, name)
-    # Before the update, which is rolled back by them.
     limits = alarms.Limits(chosen["mean_ms"], chosen["p99_ms"])
     # What waits in a queue may take its time.
-    made = alarms.make(aws, name, None if choice.kind == "async" else limits, chosen["topic"])
-    if lives:
-        scaling.stop(aws, name)
-        endpoint_life.update(aws, name, config, hosting.deployment(choice, made))
+    return alarms.make(aws, name, None if choice.kind == "async" else limits, chosen["topic"])
+
+
+def _wait(aws: Aws, name: str, config: str, chosen: dict[str, Any]) -> None:
+    if not chosen["wait"]:
+        # Autoscaling is refused before the endpoint answers.
+        click.echo(f"{name} comes up. Run the same again with --update to see it, and to scale it.")
+    elif not aws.dry_run:
+        endpoint_life.wait(aws, name, config)
+
+
+def _scale(aws: Aws, name: str, choice: Hosting, chosen: dict[str, Any]) -> None:
+    if choice.scales:
+        scaling.start(aws, name, choice, chosen["requests_a_minute"])
     else:
-        endpoint_life.create(aws, name, config)
+        scaling.stop(aws, name)

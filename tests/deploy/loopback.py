@@ -81,9 +81,12 @@ def refusing_server() -> Iterator[tuple[str, list[str]]]:
 def _mend_moto() -> None:
     """Give moto the calls of SageMaker's API that it lacks, so that `delete` can be followed.
 
+    Let it treat a scalable target as AWS does: tags are refused where it is there already, and its
+    policies go with it.
     And keep it from judging bucket policies: it does not read their conditions, so that a refusal
     of what comes without TLS refuses all. On loopback there is no TLS.
     """
+    from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
     from moto.iam.access_control import PermissionResult
     from moto.s3.models import FakeBucket
     from moto.sagemaker.responses import SageMakerResponse
@@ -91,6 +94,9 @@ def _mend_moto() -> None:
     for stem, store in _DELETED.items():
         setattr(SageMakerResponse, f"delete_{stem}", _delete_from(stem, store))
     SageMakerResponse.update_endpoint = _update_endpoint  # type: ignore[attr-defined]
+    scaling: Any = ApplicationAutoScalingResponse
+    scaling.register_scalable_target = _refuse_tags(scaling.register_scalable_target)
+    scaling.deregister_scalable_target = _with_policies(scaling.deregister_scalable_target)
     FakeBucket.get_permission = lambda *_: PermissionResult.NEUTRAL  # type: ignore[method-assign]
 
 
@@ -113,6 +119,37 @@ def _delete_from(stem: str, store: str) -> Any:
         return EmptyResult()
 
     return delete
+
+
+def _refuse_tags(register: Any) -> Any:
+    """Refuse in AWS's words the tags of a scalable target that was registered before."""
+
+    def checked(response: Any) -> Any:
+        from moto.applicationautoscaling.exceptions import AWSValidationException
+
+        place, dimension = (response._get_param(key) for key in ("ResourceId", "ScalableDimension"))
+        there = place in response.applicationautoscaling_backend.targets.get(dimension, {})
+        if there and response._get_param("Tags"):
+            raise AWSValidationException(
+                "The scalable target that you tried to tag already exists. To update tags on an "
+                "existing scalable target, use the TagResource API."
+            )
+        return register(response)
+
+    return checked
+
+
+def _with_policies(deregister: Any) -> Any:
+    """Delete a scalable target's policies with it."""
+
+    def deregister_all(response: Any) -> Any:
+        policies = response.applicationautoscaling_backend.policies
+        place = response._get_param("ResourceId")
+        for key in [key for key, policy in policies.items() if policy.resource_id == place]:
+            del policies[key]
+        return deregister(response)
+
+    return deregister_all
 
 
 def _update_endpoint(response: Any) -> Any:

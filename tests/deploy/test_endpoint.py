@@ -186,6 +186,76 @@ def test_the_update_waits_with_the_old_machines_and_names_every_alarm(
     assert routing["CanarySize"] == {"Type": "INSTANCE_COUNT", "Value": 1}
 
 
+def _scaling() -> tuple[list[Any], list[Any]]:
+    """Give the limits of each scalable target, and the content of each policy."""
+    client = loopback.client("application-autoscaling")
+    targets = client.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+    policies = client.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
+    for policy in policies:
+        del policy["PolicyARN"], policy["CreationTime"], policy["Alarms"]
+    return [(target["MinCapacity"], target["MaxCapacity"]) for target in targets], policies
+
+
+def test_on_the_same_configuration_scaling_and_alarms_are_brought_up_to_date(ready: str) -> None:
+    same = ("endpoint", "--yes", "--model", MODEL, "--update")
+    for most, limits in ((4, [(1, 4)]), (3, [(1, 3)]), (1, [])):
+        succeed(*same, "--most-instances", most, "--mean-ms", 100 * most)
+        assert _scaling()[0] == limits
+        (alarm,) = loopback.client("cloudwatch").describe_alarms(AlarmNames=[f"{NAME}-latency"])[
+            "MetricAlarms"
+        ]
+        assert alarm["Threshold"] == 100_000 * most
+
+
+def test_an_update_that_is_rolled_back_or_refused_scales_as_before(
+    ready: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("--most-instances", 4, "--requests-a-minute", 100)
+    succeed("endpoint", "--yes", "--model", MODEL, *options)
+    before = _scaling()
+    assert before[0] == [(1, 4)]
+
+    def refuse(*_: object) -> None:
+        assert _scaling() == ([], [])
+        raise DeployError("An alarm went off")
+
+    # moto exchanges at once what is to be waited for: that comes last.
+    for step in ("update", "wait"):
+        with monkeypatch.context() as patch:
+            patch.setattr(endpoint_life, step, refuse)
+            result = deploy("endpoint", "--yes", "--model", OTHER, "--update", *options)
+        assert "An alarm went off" in result.output
+        assert _scaling() == before
+
+
+def test_the_first_machine_is_woken_again_after_a_rollback(
+    ready: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sleeps = ("--async", "--instances", 0, "--most-instances", 2)
+    succeed("endpoint", "--yes", "--model", MODEL, *sleeps)
+
+    def refuse(*_: object) -> None:
+        raise DeployError("An alarm went off")
+
+    monkeypatch.setattr(endpoint_life, "wait", refuse)
+    assert deploy("endpoint", "--yes", "--model", OTHER, "--update", *sleeps).exit_code == 1
+    scaling = loopback.client("application-autoscaling")
+    policies = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
+    (wake,) = [policy for policy in policies if policy["PolicyType"] == "StepScaling"]
+    (alarm,) = loopback.client("cloudwatch").describe_alarms(AlarmNames=[f"{NAME}-wake"])[
+        "MetricAlarms"
+    ]
+    assert alarm["AlarmActions"] == [wake["PolicyARN"]]
+
+
+def test_one_that_scales_is_not_left_alone_with_an_update(ready: str) -> None:
+    succeed("endpoint", "--yes", "--model", MODEL, "--most-instances", 4)
+    result = deploy("endpoint", "--yes", "--model", OTHER, "--update", "--no-wait")
+    assert result.exit_code == 1
+    assert "leave out --no-wait" in result.output
+    assert _scaling()[0] == [(1, 4)]
+
+
 def _describe(monkeypatch: pytest.MonkeyPatch, *states: dict[str, Any]) -> Aws:
     """Let DescribeEndpoint tell of these states, one after the other: moto's never fail."""
     aws, left = Aws(None, loopback.REGION), list(states)
