@@ -2,17 +2,26 @@
 
 import json
 import os
+import queue
 import socket
 import subprocess
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
+from brain_tumor.settings import Settings
+from brain_tumor.training.cluster import Cluster, Hosts
+from brain_tumor.training.exchange import HostError
+from brain_tumor.training.meeting import join
 from tests.jobs import BIN, make_ml_dir
 
 Channels = Mapping[str, Path]
 SMALL = {"epochs": "2", "image-size": "32", "batch-size": "8", "backbone": "small"}
+_WAIT = 60
 
 
 def make_hosts(
@@ -107,3 +116,21 @@ def free_ports() -> Iterator[int]:
             except OSError:
                 continue
         yield port
+
+
+def meet(names: tuple[str, ...], call: Callable[[Cluster], object], **settings: Any) -> list[Any]:
+    """Let hosts meet, each in a thread, and call on each; give results or errors."""
+    ports = islice(free_ports(), len(names))
+    addresses = {name: f"127.0.0.1:{port}" for name, port in zip(names, ports, strict=True)}
+    given = Settings(cluster_addresses=addresses, **settings)
+    ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def host(name: str) -> object:
+        try:
+            with join(Hosts(names, name), given, lambda: False, ended.put) as cluster:
+                return call(cluster)
+        except HostError as error:
+            return error
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        return [each.result(_WAIT) for each in [pool.submit(host, name) for name in names]]

@@ -4,11 +4,11 @@ What lies where is `data.members`' business; here files become scans: which fold
 is a side, which only encloses the others.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import TracebackType
 from typing import Literal, Self
 
@@ -18,6 +18,9 @@ from brain_tumor.errors import DataError
 from brain_tumor.images import SUFFIXES
 
 Side = Literal["train", "val", "test"]
+Paths = Collection[tuple[str, ...]]
+Folders = Mapping[str, Paths]
+"""The folders that hold files, by the name of the zip they are in; no name: outside of zips."""
 
 _SIDES: dict[str, Side] = {
     "training": "train",
@@ -46,8 +49,14 @@ class Scan:
 class Archive:
     """A zip or folder of class folders, open for reading; use it in a `with` block."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, everywhere: Callable[[Folders], Folders] | None = None) -> None:
         """Open `path` and list its scans.
+
+        Args:
+            path: a zip, or a folder of class folders or zips.
+            everywhere: where the archive is spread over several hosts: called once with the
+                folders here, it returns those of all, which say what a class is, and how files are
+                named. An archive with nothing in it is then no error.
 
         Raises:
             DataError: not there, not readable, unsafe names, or no scans in class folders.
@@ -59,9 +68,11 @@ class Archive:
         self._members: dict[str, Member] = {}
         self._stack = ExitStack()
         try:
-            for prefix, members in sources(path, self._stack):
-                self._add(prefix, members)
-            self._require_scans()
+            listed = list(sources(path, self._stack))
+            own = {name: _folders(members) for name, members in listed}
+            self._add_all(listed, everywhere(own) if everywhere else own)
+            if not (self.scans or everywhere):
+                raise DataError(self.nothing)
         except OSError as error:
             self._stack.close()
             raise DataError(f"{path} cannot be read: {error}.") from error
@@ -117,10 +128,27 @@ class Archive:
     ) -> None:
         self._stack.close()
 
-    def _add(self, prefix: str, members: list[Member]) -> None:
-        enclosing, has_sides = _enclosing_depth(m.parts for m in members if not m.is_folder)
+    @property
+    def nothing(self) -> str:
+        """The sentence for an archive without scans."""
+        return (
+            f"{self.path} holds no scans: {len(self.outside_class_folders)} image files were "
+            "found, none of them in a class folder. Wanted folders named after the classes "
+            f"(glioma/, notumor/, ...) with files ending in {', '.join(sorted(SUFFIXES))}. "
+            "Usual cause: the wrong folder or S3 prefix."
+        )
+
+    def _add_all(self, listed: list[tuple[str, list[Member]]], folders: Folders) -> None:
+        zips, has_loose_files = folders.keys() - {""}, bool(folders.get(""))
+        for name, members in listed:
+            if name and (len(zips) > 1 or has_loose_files):
+                self._add(f"{PurePath(name).stem}/", members, folders[name])
+            elif name or has_loose_files or not zips:
+                self._add("", members, folders[name])
+
+    def _add(self, prefix: str, members: list[Member], folders: Paths) -> None:
+        enclosing, has_sides = _enclosing_depth(folders)
         named_side = _SIDES.get(prefix.rstrip("/").lower())
-        filled: set[tuple[str, ...]] = set()
         for member in (m for m in members if not m.is_folder):
             file = _printable(prefix + "/".join(member.parts))
             on_side = _side(member, enclosing) is not None
@@ -128,7 +156,6 @@ class Archive:
             if len(member.parts) < depth + 2 or has_sides > on_side:
                 self.outside_class_folders.append(file)
                 continue
-            filled.add(member.parts[: depth + 1])
             side = _side(member, enclosing) or named_side
             if file not in self._members:
                 self.scans.append(Scan(file, _printable(member.parts[depth]), side))
@@ -138,17 +165,8 @@ class Archive:
             on_side = _side(member, enclosing) is not None
             depth = enclosing + on_side
             is_class = len(member.parts) == depth + 1 and has_sides <= on_side
-            if is_class and member.parts not in filled:
+            if is_class and not any(folder[: depth + 1] == member.parts for folder in folders):
                 self.empty_class_folders.append(prefix + "/".join(member.parts))
-
-    def _require_scans(self) -> None:
-        if not self.scans:
-            raise DataError(
-                f"{self.path} holds no scans: {len(self.outside_class_folders)} image files were "
-                "found, none of them in a class folder. Wanted folders named after the classes "
-                f"(glioma/, notumor/, ...) with files ending in {', '.join(sorted(SUFFIXES))}. "
-                "Usual cause: the wrong folder or S3 prefix."
-            )
 
 
 def _printable(name: str) -> str:
@@ -160,19 +178,22 @@ def _side(member: Member, enclosing: int) -> Side | None:
     return _SIDES.get(member.parts[enclosing].lower()) if len(member.parts) > enclosing else None
 
 
-def _enclosing_depth(files: Iterable[tuple[str, ...]]) -> tuple[int, bool]:
+def _folders(members: list[Member]) -> set[tuple[str, ...]]:
+    return {member.parts[:-1] for member in members if not member.is_folder}
+
+
+def _enclosing_depth(folders: Paths) -> tuple[int, bool]:
     """Count the folders that enclose the class folders, and tell whether sides stand below them.
 
     Where there is a side folder such as Training, the folders above it are counted. Elsewhere
     those that enclose all files are; files too shallow to lie in a class folder do not matter.
     """
-    paths = list(files)
-    sides = [i for parts in paths for i, name in enumerate(parts[:-2]) if name.lower() in _SIDES]
+    sides = [i for parts in folders for i, name in enumerate(parts[:-1]) if name.lower() in _SIDES]
     if sides:
         return min(sides), True
     depth = 0
-    while inside := [parts for parts in paths if len(parts) >= depth + 2]:
-        if len({parts[depth] for parts in inside}) > 1 or min(map(len, inside)) < depth + 3:
+    while inside := [parts for parts in folders if len(parts) >= depth + 1]:
+        if len({parts[depth] for parts in inside}) > 1 or min(map(len, inside)) < depth + 2:
             break
         depth += 1
     return depth, False

@@ -36,7 +36,7 @@ class Member:
 
 
 def sources(path: Path, stack: ExitStack) -> Iterator[tuple[str, list[Member]]]:
-    """Yield each zip, and the loose files beside them, with what its file names begin with.
+    """Yield each zip with its file name, and the loose files beside them with no name.
 
     Args:
         path: a zip, or a folder of class folders or zips.
@@ -46,7 +46,7 @@ def sources(path: Path, stack: ExitStack) -> Iterator[tuple[str, list[Member]]]:
         DataError: not there, or a zip that is damaged or unsafe.
     """
     if path.is_file():
-        yield "", list(_zip_members(path, stack))
+        yield path.name, list(_zip_members(path, stack))
         return
     if not path.is_dir():
         raise DataError(
@@ -54,15 +54,10 @@ def sources(path: Path, stack: ExitStack) -> Iterator[tuple[str, list[Member]]]:
             "mistyped path, or a channel that was not mounted."
         )
     inside = list(_folder_members(path))
-    zips = [member for member in inside if _is_zip(member)]
-    loose = [member for member in inside if not _is_zip(member)]
-    has_loose_files = any(not member.is_folder for member in loose)
-    for member in zips:
+    for member in filter(_is_zip, inside):
         file = path / member.parts[0]
-        alone = len(zips) == 1 and not has_loose_files
-        yield "" if alone else f"{file.stem}/", list(_zip_members(file, stack))
-    if has_loose_files or not zips:
-        yield "", loose
+        yield file.name, list(_zip_members(file, stack))
+    yield "", [member for member in inside if not _is_zip(member)]
 
 
 def _is_zip(member: Member) -> bool:

@@ -63,7 +63,7 @@ class Records:
         A scan is named after its class and file; after its number where that is taken or missing.
 
         Raises:
-            DataError: no records, or what is none of the forms above.
+            DataError: what is none of the forms above.
         """
         taken: set[str] = set()
         for number, sample in enumerate(self._samples(), 1):
@@ -73,10 +73,11 @@ class Records:
             taken.add(file)
             self.scans.append(Scan(file, sample.label, None))
             yield self.scans[-1], sample.image
-        if not taken:
-            raise DataError(
-                f"{self.path} holds no records. Usual cause: an S3 prefix without objects."
-            )
+
+    @property
+    def nothing(self) -> str:
+        """The sentence for streams without records."""
+        return f"{self.path} holds no records. Usual cause: an S3 prefix without objects."
 
     def _samples(self) -> Iterator[Sample]:
         try:

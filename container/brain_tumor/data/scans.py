@@ -2,9 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -20,7 +20,16 @@ from brain_tumor.data.table import Cues, Damaged, ScanTable
 from brain_tumor.data.thumbnails import Thumbnails, draw_thumbnails
 from brain_tumor.errors import DataError, ImageError
 
-__all__ = ["Damaged", "ScanTable", "decode_scans", "read_scans", "require_every_class"]
+__all__ = [
+    "Classes",
+    "Damaged",
+    "ScanTable",
+    "classes_of",
+    "decode_scans",
+    "read_scans",
+    "require_classes",
+    "require_every_class",
+]
 
 _FIRST_ROWS = 1024
 # Files that may wait for a core: few enough to fit into memory, enough that no core waits.
@@ -35,6 +44,10 @@ class Source(Protocol):
     """By file name. Records are known only once they were read."""
     outside_class_folders: list[str]
     empty_class_folders: list[str]
+
+    @property
+    def nothing(self) -> str:
+        """The sentence for a source without scans."""
 
     def stream(self) -> Iterator[tuple[Scan, bytes | DataError]]:
         """Give every scan once."""
@@ -108,7 +121,7 @@ class _Rows:
 
     def put(self, row: int, decoded: _Decoded) -> None:
         arrays = self._pixels, self._thumbnails.whole, self._thumbnails.head
-        if row >= len(self._pixels):
+        while row >= len(self._pixels):
             for array in arrays:
                 # In place: a copy would double the memory while it is made.
                 array.resize((2 * len(array), *array.shape[1:]), refcheck=False)
@@ -150,23 +163,62 @@ def _cues(data: bytes, pixels: images.Pixels) -> Cues:
     )
 
 
-def require_every_class(source: Source, table: ScanTable) -> None:
-    """Make sure that no class of a source is without a readable scan.
+@dataclass(frozen=True)
+class Classes:
+    """Which classes a source has, or a host's share of it; nothing of a source that is not there.
 
-    Raises:
-        DataError: an empty class folder, or a class whose scans are all damaged.
+    What is wrong with a share need not be wrong with the whole, so sentences are kept, not raised.
     """
+
+    faults: dict[str, str] = field(default_factory=dict)
+    """Class -> why no scan of it can be read; empty where one can. In the order of the scans."""
+    empty: str = ""
+    """The sentence about empty class folders, if there are any."""
+    nothing: str = ""
+    """The sentence for the case that no share has a scan."""
+
+
+def classes_of(source: Source, table: ScanTable) -> Classes:
+    """Tell which classes a source has; `table` is what was decoded of it."""
     readable = set(table.labels)
     reasons = {entry.file: entry.reason for entry in table.damaged}
+    faults: dict[str, str] = {}
     for scan in source.scans:
-        if scan.label not in readable:
-            raise DataError(
+        if scan.label in readable:
+            faults[scan.label] = ""
+        elif scan.label not in faults:
+            faults[scan.label] = (
                 f"{source.path} has no readable scan of class {scan.label!r}. The first of them, "
                 f"{scan.file}: {reasons[scan.file]}"
             )
-    if source.empty_class_folders:
-        raise DataError(
-            f"{source.path} has an empty class folder: {', '.join(source.empty_class_folders)}. "
-            "Every class folder must hold scans. Usual cause: an upload that skipped files, or a "
-            f"folder that is no class; scans end in {', '.join(sorted(images.SUFFIXES))}."
-        )
+    empty = (
+        f"{source.path} has an empty class folder: {', '.join(source.empty_class_folders)}. "
+        "Every class folder must hold scans. Usual cause: an upload that skipped files, or a "
+        f"folder that is no class; scans end in {', '.join(sorted(images.SUFFIXES))}."
+    )
+    return Classes(faults, empty if source.empty_class_folders else "", source.nothing)
+
+
+def require_classes(shares: Sequence[Classes]) -> None:
+    """Make sure that the shares of a source together have scans, and readable ones of each class.
+
+    Raises:
+        DataError: no scans at all, an empty class folder, or a class whose scans are all damaged.
+    """
+    found = [entry for share in shares for entry in share.faults.items()]
+    readable = {label for label, fault in found if not fault}
+    wrong = [fault for label, fault in found if label not in readable]
+    wrong += [share.empty for share in shares if share.empty]
+    if not found:
+        wrong = [share.nothing for share in shares if share.nothing]
+    if wrong:
+        raise DataError(wrong[0])
+
+
+def require_every_class(source: Source, table: ScanTable) -> None:
+    """Make sure that a source has scans, and readable ones of each class.
+
+    Raises:
+        DataError: no scans at all, an empty class folder, or a class whose scans are all damaged.
+    """
+    require_classes([classes_of(source, table)])

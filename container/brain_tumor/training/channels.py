@@ -4,6 +4,7 @@ import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -14,14 +15,14 @@ from brain_tumor.data.duplicates import conflicting, find_duplicates, near_group
 from brain_tumor.data.neighbours import find_pairs
 from brain_tumor.data.pair_cache import FindPairs
 from brain_tumor.data.report import DatasetReport, describe, log_findings
-from brain_tumor.data.scans import decode_scans, require_every_class
+from brain_tumor.data.scans import Classes, classes_of, decode_scans, require_classes
 from brain_tumor.data.split import split_groups
 from brain_tumor.data.table import ScanTable, join
 from brain_tumor.errors import DataError
 from brain_tumor.training.cluster import ALONE, Cluster
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.input_data import ChannelConfig, open_channel
-from brain_tumor.training.pooling import pool
+from brain_tumor.training.pooling import pool, pool_classes, pool_folders
 
 log = logging.getLogger(__name__)
 
@@ -80,12 +81,11 @@ def read_channels(
             class in `val` or `test` that `train` has not.
     """
     found = {side: _find(folders, configs, side, cluster) for side in _NAMES}
-    own = {
-        side: _read(side, *channel, parameters.image_size)
+    read = {
+        side: _read(side, channel, parameters.image_size, cluster)
         for side, channel in found.items()
-        if channel is not None
     }
-    tables = pool(own, cluster)
+    tables = pool({side: table for side, table in read.items() if table is not None}, cluster)
     if "train" not in tables:
         given = ", ".join(sorted(folders)) or "no channel at all"
         raise DataError(
@@ -127,26 +127,36 @@ def _find(
     if name is None:
         return None
     folder, config = folders[name], configs.get(name, ChannelConfig())
-    alone = cluster.size == 1
-    if config.mode == "Pipe" or (alone and side == "train"):
+    if config.mode == "Pipe" or (cluster.size == 1 and side == "train"):
         return folder, config
     # inputdataconfig.json names it, but a host may have been given none of it.
     if not folder.exists():
         log.warning("Channel %s: %s does not exist; it is taken for not given", side, folder)
         return None
-    if not alone and not any(path.is_file() for path in folder.rglob("*")):
-        log.info("Channel %s: this host was given nothing of it", side)
-        return None
     return folder, config
 
 
-def _read(side: Side, folder: Path, config: ChannelConfig, size: int) -> ScanTable:
+def _read(
+    side: Side, channel: tuple[Path, ChannelConfig] | None, size: int, cluster: Cluster
+) -> ScanTable | None:
+    """Read what this host was given of a channel; what is a class, all hosts say together.
+
+    Hosts that were given nothing of it are asked too: any may have it.
+    """
+    everywhere = partial(pool_folders, cluster=cluster)
+    table, classes = None, Classes()
     try:
-        with open_channel(folder, config) as source:
-            table = decode_scans(source, size)
-            require_every_class(source, table)
+        if channel is None:
+            everywhere({})
+        else:
+            with open_channel(*channel, everywhere) as source:
+                table = decode_scans(source, size)
+                classes = classes_of(source, table)
+        require_classes(pool_classes(classes, cluster))
     except DataError as error:
         raise DataError(f"Channel {side}: {error}") from error
+    if table is None:
+        return None
     for damaged in table.damaged:
         log.warning("Channel %s: left out %s: %s", side, damaged.file, damaged.reason)
     log.info("Channel %s: %d scans, %d left out", side, len(table), len(table.damaged))

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from brain_tumor.data.archive import Archive
+from brain_tumor.data.archive import Archive, Folders
 from brain_tumor.data.fifo import open_fifo
 from brain_tumor.data.members import walk
 from brain_tumor.data.records import Records
@@ -88,13 +88,20 @@ def _require_files(channel: ChannelConfig, types: tuple[str, ...]) -> None:
     _require_type(channel, types)
 
 
+def _here(own: Folders) -> Folders:
+    return own
+
+
 @contextmanager
-def open_channel(folder: Path, channel: ChannelConfig) -> Iterator[Source]:
+def open_channel(
+    folder: Path, channel: ChannelConfig, everywhere: Callable[[Folders], Folders] = _here
+) -> Iterator[Source]:
     """Open the scans of a channel in its mode: an archive, records in files, or records in a pipe.
 
     Args:
         folder: input/data/<channel>; in Pipe mode the first pipe is <channel>_0 beside it.
         channel: its entry in inputdataconfig.json.
+        everywhere: called once with the folders that are here, it returns those of all hosts.
 
     Raises:
         DataError: not there, not readable, or a ContentType that cannot be read in this mode.
@@ -104,13 +111,16 @@ def open_channel(folder: Path, channel: ChannelConfig) -> Iterator[Source]:
         pipe = folder.with_name(f"{folder.name}_0")
         _require_type(channel, (*_RECORD_TYPES, *_IMAGE_TYPES))
         _require_wrapper(channel)
+        # Records have no folders, but hosts that have nothing of the channel wait for an answer.
+        everywhere({})
         yield Records(pipe, [partial(open_fifo, pipe, _PIPE_SECONDS)])
         return
     _require_type(channel, (*_IMAGE_TYPES, *_ARCHIVE_TYPES, *_RECORD_TYPES))
     if channel.content_type in _RECORD_TYPES:
+        everywhere({})
         yield Records(folder, _files(folder))
         return
-    with Archive(folder) as archive:
+    with Archive(folder, everywhere) as archive:
         yield archive
 
 

@@ -1,6 +1,6 @@
 """Scans that are spread over the hosts of a job: each host gets those that only others have.
 
-With FullyReplicated channels all hosts hold the same scans and nothing but a list is sent. With
+With FullyReplicated channels all hosts hold the same scans and nothing but lists are sent. With
 ShardedByS3Key each has some, perhaps none; decoded scans are small, and the search for copies and
 leaks has to see all of them together. What a host really has is compared, so it does not matter
 what inputdataconfig.json calls it, which in local mode says nothing.
@@ -15,8 +15,9 @@ from dataclasses import asdict, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from brain_tumor.data.archive import Scan, Side
+from brain_tumor.data.archive import Folders, Scan, Side
 from brain_tumor.data.neighbours import NO_PAIRS
+from brain_tumor.data.scans import Classes
 from brain_tumor.data.table import Cues, Damaged, ScanTable
 from brain_tumor.data.thumbnails import Thumbnails
 from brain_tumor.training.cluster import Cluster
@@ -27,6 +28,22 @@ Tables = dict[Side, ScanTable]
 _SIDES: tuple[Side, ...] = ("train", "val", "test")
 _Key = tuple[str, str, str]
 """Side, file and digest of a scan: the same on two hosts is the same scan."""
+
+
+def pool_folders(own: Folders, cluster: Cluster) -> Folders:
+    """Return the folders of all hosts as one; every host calls this, and gets the same."""
+    names = {name: sorted(folders) for name, folders in own.items()}
+    together: dict[str, set[tuple[str, ...]]] = {}
+    for answer in cluster.from_each(lambda: json.dumps(names).encode()):
+        for name, folders in json.loads(answer).items():
+            together.setdefault(name, set()).update(map(tuple, folders))
+    return together
+
+
+def pool_classes(own: Classes, cluster: Cluster) -> list[Classes]:
+    """Return which classes each host has, in the order of the hosts; every host calls this."""
+    answers = cluster.from_each(lambda: json.dumps(asdict(own)).encode())
+    return [Classes(**json.loads(answer)) for answer in answers]
 
 
 def pool(tables: Tables, cluster: Cluster) -> Tables:
@@ -55,7 +72,9 @@ def pool(tables: Tables, cluster: Cluster) -> Tables:
         for side, table in tables.items()
     }
     parts = [unpack(payload) for payload in cluster.from_each(lambda: pack(sent))]
-    return _joined(parts, cluster.hosts.names)
+    _log_counts(parts, cluster.hosts.names)
+    sides = {side: [part[side] for part in parts if side in part] for side in _SIDES}
+    return {side: _joined(shares) for side, shares in sides.items() if shares}
 
 
 def _keys(tables: Mapping[Side, ScanTable]) -> list[_Key]:
@@ -66,40 +85,26 @@ def _keys(tables: Mapping[Side, ScanTable]) -> list[_Key]:
     ]
 
 
-def _joined(parts: Sequence[Tables], hosts: Sequence[str]) -> Tables:
+def _log_counts(parts: Sequence[Tables], hosts: Sequence[str]) -> None:
     counts = {
         host: {str(side): len(table) for side, table in part.items()}
         for host, part in zip(hosts, parts, strict=True)
     }
     log.info("Scans that each host adds to those of the hosts before it: %s", counts)
-    sides: dict[Side, list[ScanTable]] = {}
-    for host, part in zip(hosts, parts, strict=True):
-        for side, table in part.items():
-            taken = {file for each in sides.get(side, []) for file in each.files}
-            sides.setdefault(side, []).append(_renamed(table, taken, host))
-    return {side: _sorted(sides[side]) for side in _SIDES if side in sides}
 
 
-def _renamed(table: ScanTable, taken: set[str], host: str) -> ScanTable:
-    """Put the host before a name that another host has for another scan."""
-    scans = [
-        replace(scan, file=f"{host}/{scan.file}") if scan.file in taken else scan
-        for scan in table.scans
-    ]
-    return replace(table, scans=scans)
-
-
-def _sorted(tables: Sequence[ScanTable]) -> ScanTable:
-    scans = [scan for table in tables for scan in table.scans]
-    order = sorted(range(len(scans)), key=lambda row: scans[row].file)
+def _joined(tables: Sequence[ScanTable]) -> ScanTable:
     digests = [digest for table in tables for digest in table.digests]
+    scans = _told_apart([scan for table in tables for scan in table.scans], digests)
+    order = sorted(range(len(scans)), key=lambda row: scans[row].file)
     cues = [cue for table in tables for cue in table.cues]
     return ScanTable(
         scans=[scans[row] for row in order],
         digests=[digests[row] for row in order],
         pixels=np.concatenate([table.pixels for table in tables])[order],
         damaged=sorted(
-            {entry for table in tables for entry in table.damaged}, key=lambda entry: entry.file
+            {entry for table in tables for entry in table.damaged},
+            key=lambda entry: (entry.file, entry.reason),
         ),
         pictures=np.arange(len(order), dtype=np.int32),
         groups=np.arange(len(order), dtype=np.int32),
@@ -110,6 +115,17 @@ def _sorted(tables: Sequence[ScanTable]) -> ScanTable:
         cues=[cues[row] for row in order],
         pairs=NO_PAIRS,
     )
+
+
+def _told_apart(scans: Sequence[Scan], digests: Sequence[str]) -> list[Scan]:
+    """Put the digest before a name that another scan has too, whichever hosts they came from."""
+    first: dict[str, str] = {}
+    for scan, digest in zip(scans, digests, strict=True):
+        first[scan.file] = min(digest, first.get(scan.file, digest))
+    return [
+        scan if first[scan.file] == digest else replace(scan, file=f"{digest[:12]}/{scan.file}")
+        for scan, digest in zip(scans, digests, strict=True)
+    ]
 
 
 def pack(tables: Mapping[Side, ScanTable]) -> bytes:

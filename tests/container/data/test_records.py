@@ -233,5 +233,14 @@ def test_a_damaged_image_in_a_record_is_left_out_and_a_class_of_none_but_those_i
 
 
 def test_a_stream_without_records_is_named() -> None:
+    source = _records(b"")
     with pytest.raises(DataError, match="train_0 holds no records"):
-        decode_scans(_records(b""), 16)
+        require_every_class(source, decode_scans(source, 16))
+
+
+def test_any_number_of_damaged_images_may_come_before_a_good_one() -> None:
+    images = [*[b"junk"] * 5000, png(1)]
+    data = (tfrecord(example(image=image, label=b"a")) for image in images)
+    table = decode_scans(_records(b"".join(data)), 16)
+    assert (table.files, len(table.damaged)) == (["a/0005001"], 5000)
+    assert table.pixels.shape == (1, 16, 16)

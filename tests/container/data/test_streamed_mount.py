@@ -10,7 +10,9 @@ import pytest
 from brain_tumor.data.archive import Archive
 from brain_tumor.data.scans import decode_scans
 from brain_tumor.training.channels import read_channels
+from brain_tumor.training.cluster import Cluster
 from brain_tumor.training.hyperparameters import Hyperparameters
+from tests.hosts import meet
 from tests.scans import png, write_folder, write_zip
 from tests.streamed import Requests, watched
 
@@ -98,3 +100,18 @@ def test_reading_the_channels_of_a_job_opens_each_file_once_and_leaves_none_open
     assert set(job.listed.values()) == {1}
     assert len(job.opened) == 1 + _COUNT
     assert not [name for name in os.listdir(mount / "train") if name != "Train.zip"]  # noqa: PTH208
+
+
+def test_each_of_several_hosts_lists_its_folders_and_reads_its_files_once(mount: Path) -> None:
+    members = _members()
+    parts = [{name: data for name, data in members.items() if name[0] == label} for label in "ab"]
+    shards = [write_folder(mount / f"host-{n}", part) for n, part in enumerate(parts)]
+
+    def read(cluster: Cluster) -> int:
+        folders = {"train": shards[cluster.hosts.index]}
+        return read_channels(folders, Hyperparameters(image_size=32), cluster=cluster).report.files
+
+    with watched(mount) as requests:
+        assert meet(("algo-1", "algo-2"), read) == [_COUNT, _COUNT]
+    assert (len(requests.listed), set(requests.listed.values())) == (4, {1})
+    assert (len(requests.opened), set(requests.opened.values())) == (_COUNT, {1})

@@ -1,7 +1,14 @@
 """training.channels: which scans are trained on, validated on and tested on."""
 
+import io
 import logging
+import os
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +17,12 @@ from brain_tumor import images
 from brain_tumor.data.archive import Archive
 from brain_tumor.data.records import write_records
 from brain_tumor.errors import DataError
-from brain_tumor.training.channels import read_channels
+from brain_tumor.training.channels import Channels, read_channels
+from brain_tumor.training.cluster import Cluster
 from brain_tumor.training.evaluation import overlap
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.input_data import ChannelConfig
+from tests.hosts import meet
 from tests.scans import encode, png, write_folder, write_zip
 
 PARAMETERS = Hyperparameters(image_size=32, validation_share=0.25)
@@ -242,3 +251,124 @@ def test_an_efs_or_fsx_folder_with_links_and_what_file_systems_put_there_is_read
     assert channels.class_names == ["a", "b"]
     assert channels.fingerprint() == read_channels({"train": train}, PARAMETERS).fingerprint()
     assert [entry.file for entry in channels.report.damaged] == ["train/a/gone.png"]
+
+
+Files = Mapping[str, bytes]
+
+
+def _on_hosts(
+    folders: Sequence[Mapping[str, Path]], configs: Mapping[str, ChannelConfig] | None = None
+) -> list[Any]:
+    """Read channels on hosts that met, each with its folders; give what each got, or its error."""
+
+    def read(cluster: Cluster) -> Channels:
+        own = folders[cluster.hosts.index]
+        return read_channels(own, PARAMETERS, configs or {}, cluster=cluster)
+
+    return meet(tuple(f"algo-{n}" for n in range(1, len(folders) + 1)), read)
+
+
+def _dealt(path: Path, shards: Sequence[Files]) -> list[dict[str, Path]]:
+    return [
+        {"train": write_folder(path / f"host-{number}" / "train", shard)}
+        for number, shard in enumerate(shards)
+    ]
+
+
+def _zipped(members: Files) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+def _patients(label: str, first: int) -> dict[str, bytes]:
+    return {f"{label}/p{first + n % 2}/{n}.png": png(10 * first + n) for n in range(6)}
+
+
+SHARDS: dict[str, tuple[Files, Files]] = {
+    "a class with a folder for each patient": (_patients("a", 10), _patients("b", 20)),
+    "an enclosing folder, and one patient": (
+        {"scans/a/p1/1.png": png(1)},
+        {f"scans/{name}": data for name, data in _scans(6, 100).items()},
+    ),
+    "a side folder on one host only": (
+        {"a/p1/1.png": png(1)},
+        {f"Training/{name}": data for name, data in _scans(6, 100).items()},
+    ),
+    "nothing but a text": ({"README.md": b"no scan"}, _scans(6, 0)),
+    "nothing but a stray picture": ({"stray.png": png(1)}, _scans(6, 100)),
+    "all that is damaged": ({"a/bad.png": b"no image"}, _scans(6, 0)),
+    "an empty folder of a class": ({**_scans(6, 0, "a"), "b/": b""}, _patients("b", 20)),
+    "zips with the same names in them": (
+        {"part-1.zip": _zipped(_scans(6, 0))},
+        {"part-2.zip": _zipped(_scans(6, 300))},
+    ),
+    "the same zips dealt otherwise": (
+        {"part-2.zip": _zipped(_scans(6, 300))},
+        {"part-1.zip": _zipped(_scans(6, 0))},
+    ),
+    "a zip on one, files on the other": ({"more.zip": _zipped(_scans(6, 300))}, _scans(6, 0)),
+    "the only zip": ({"Train.zip": _zipped(_scans(6, 0))}, {"a/": b""}),
+}
+
+
+@pytest.mark.parametrize("shards", SHARDS.values(), ids=SHARDS)
+def test_hosts_get_from_shards_what_one_host_reads_that_has_all(
+    shards: Sequence[Files], tmp_path: Path
+) -> None:
+    whole = write_folder(tmp_path / "whole", {**shards[0], **shards[1]})
+    wanted = read_channels({"train": whole}, PARAMETERS)
+    for got in _on_hosts(_dealt(tmp_path, shards)):
+        assert got.class_names == wanted.class_names == ["a", "b"]
+        assert (got.train.files, got.val.files) == (wanted.train.files, wanted.val.files)
+        assert (got.train.labels, got.val.labels) == (wanted.train.labels, wanted.val.labels)
+        assert got.report.damaged == wanted.report.damaged
+        assert got.fingerprint() == wanted.fingerprint()
+
+
+def test_a_host_whose_pipe_carries_no_record_gets_those_of_the_others(
+    train: Path, tmp_path: Path
+) -> None:
+    with Archive(train) as archive:
+        write_records(archive, tmp_path / "records", 1)
+    (records,) = (tmp_path / "records").iterdir()
+    hosts = [{"train": tmp_path / host / "train"} for host in ("1", "2")]
+    with ThreadPoolExecutor(2) as writers:
+        for host, data in zip(hosts, (b"", records.read_bytes()), strict=True):
+            pipe = host["train"].with_name("train_0")
+            pipe.parent.mkdir()
+            os.mkfifo(pipe)
+            writers.submit(pipe.write_bytes, data)
+        got = _on_hosts(hosts, {"train": ChannelConfig(mode="Pipe")})
+    for channels in got:
+        assert channels.counts() == {"train": 12, "val": 4, "test": 0}
+        assert channels.class_names == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("shards", "cause"),
+    [
+        (
+            ({**_scans(2, 0), "c/1.png": b"junk"}, {"c/2.png": b"", "a/9.png": png(9)}),
+            r"Channel train: .* has no readable scan of class 'c'. The first of them, c/1.png",
+        ),
+        (({"c/": b""}, _scans(2, 0)), r"Channel train: .* has an empty class folder: c\."),
+        (({"1.png": b""}, {"README": b""}), r"Channel train: .* holds no scans: 1 image files"),
+    ],
+)
+def test_what_is_wrong_with_all_shards_together_is_said_alike_by_every_host(
+    shards: Sequence[Files], cause: str, tmp_path: Path
+) -> None:
+    said = [str(error).partition(": ")[2] for error in _on_hosts(_dealt(tmp_path, shards))]
+    assert said[0] == said[1]
+    assert re.match(cause, said[0])
+
+
+def test_a_val_channel_without_a_scan_on_any_host_is_an_error_on_all(
+    train: Path, tmp_path: Path
+) -> None:
+    empty = write_folder(tmp_path / "val", {})
+    for error in _on_hosts([{"train": train}, {"train": train, "val": empty}]):
+        assert re.match(r"Host algo-\d: Channel val: .*val holds no scans", str(error))

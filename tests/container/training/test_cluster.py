@@ -1,13 +1,10 @@
 """training.cluster: who the hosts are, how they meet, what the chief tells the rest."""
 
 import json
-import queue
 import socket
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from itertools import islice
 from typing import Any
 
 import pytest
@@ -17,7 +14,7 @@ from brain_tumor.settings import Settings
 from brain_tumor.training.cluster import ALONE, Cluster, Hosts, read_hosts
 from brain_tumor.training.exchange import HostError
 from brain_tumor.training.meeting import join
-from tests.hosts import free_ports
+from tests.hosts import free_ports, meet
 
 GROUPS = [{"instance_group_name": "g", "instance_type": "t", "hosts": ["algo-2", "algo-1"]}]
 WAIT = 60
@@ -70,24 +67,6 @@ def test_alone_nothing_is_asked_of_anyone() -> None:
     assert ALONE.is_chief
 
 
-def _met(names: tuple[str, ...], call: Callable[[Cluster], object], **settings: Any) -> list[Any]:
-    """Let hosts meet, each in a thread, and call on each; give results or errors."""
-    ports = islice(free_ports(), len(names))
-    addresses = {name: f"127.0.0.1:{port}" for name, port in zip(names, ports, strict=True)}
-    given = Settings(cluster_addresses=addresses, **settings)
-    ended: queue.SimpleQueue[str] = queue.SimpleQueue()
-
-    def host(name: str) -> object:
-        try:
-            with join(Hosts(names, name), given, lambda: False, ended.put) as cluster:
-                return call(cluster)
-        except HostError as error:
-            return error
-
-    with ThreadPoolExecutor(len(names)) as pool:
-        return [each.result(WAIT) for each in [pool.submit(host, name) for name in names]]
-
-
 def test_hosts_that_met_are_told_the_same_by_the_chief() -> None:
     def call(cluster: Cluster) -> object:
         own = f"said by {cluster.hosts.current}"
@@ -97,7 +76,7 @@ def test_hosts_that_met_are_told_the_same_by_the_chief() -> None:
             cluster.from_each(lambda: own.encode()),
         )
 
-    first, *others = _met(("algo-1", "algo-2", "algo-3"), call)
+    first, *others = meet(("algo-1", "algo-2", "algo-3"), call)
     assert first[0] == ["said by algo-1", 0.1]
     assert first[2] == [b"said by algo-1", b"said by algo-2", b"said by algo-3"]
     assert others == [first, first]
@@ -112,14 +91,14 @@ def test_a_stop_that_one_host_hears_is_agreed_by_all_at_the_same_question() -> N
             answers.append(stop())
         return answers
 
-    assert _met(("algo-1", "algo-2"), call) == [[False, False, True, False]] * 2
+    assert meet(("algo-1", "algo-2"), call) == [[False, False, True, False]] * 2
 
 
 def test_an_error_becomes_one_that_names_its_host() -> None:
     def call(cluster: Cluster) -> object:
         raise DataError("Train.zip is damaged")
 
-    for name, error in zip(("algo-1", "algo-2"), _met(("algo-1", "algo-2"), call), strict=True):
+    for name, error in zip(("algo-1", "algo-2"), meet(("algo-1", "algo-2"), call), strict=True):
         assert str(error) == f"Host {name}: Train.zip is damaged"
 
 
