@@ -46,7 +46,32 @@ def make_bucket(aws: Aws) -> None:
     except ClientError as error:
         if error.response["Error"]["Code"] != "BucketAlreadyOwnedByYou":
             raise
-    _protect(aws, client, name | {"ExpectedBucketOwner": aws.account})
+    bucket = name | {"ExpectedBucketOwner": aws.account}
+    _mark(aws, client, bucket)
+    _protect(aws, client, bucket)
+
+
+def _mark(aws: Aws, client: Any, bucket: dict[str, str]) -> None:
+    """Tag the bucket before all else: by its tag alone it is ours, and `delete` empties it.
+
+    Raises:
+        DeployError: it holds files and carries no such tag, so that they are somebody else's.
+    """
+    held = (or_none(client.get_bucket_tagging, **bucket) or {"TagSet": []})["TagSet"]
+    if tags.marks(aws.project, held):
+        return
+    files = client.list_object_versions(**bucket, MaxKeys=1)
+    if files.get("Versions") or files.get("DeleteMarkers"):
+        raise _somebody_elses(f"bucket {aws.bucket}")
+    others = [tag for tag in held if tag["Key"] != tags.KEY]
+    tag_set = [*others, *tags.as_list(aws.project)]
+    client.put_bucket_tagging(**bucket, Tagging={"TagSet": tag_set})
+
+
+def _somebody_elses(what: str) -> DeployError:
+    return DeployError(
+        f"The {what} was not made by this program: choose another name by --project."
+    )
 
 
 def _protect(aws: Aws, client: Any, bucket: dict[str, str]) -> None:
@@ -68,7 +93,6 @@ def _protect(aws: Aws, client: Any, bucket: dict[str, str]) -> None:
         **bucket, LifecycleConfiguration={"Rules": [_lifecycle()]}
     )
     client.put_bucket_policy(**bucket, Policy=policies.as_json(policies.bucket_policy(aws)))
-    client.put_bucket_tagging(**bucket, Tagging={"TagSet": tags.as_list(aws.project)})
 
 
 def _lifecycle() -> dict[str, Any]:
@@ -99,6 +123,9 @@ def make_role(aws: Aws) -> None:
     except ClientError as error:
         if error.response["Error"]["Code"] != "EntityAlreadyExists":
             raise
+        role = client.get_role(RoleName=aws.role_name)["Role"]
+        if not tags.marks(aws.project, role.get("Tags", [])):
+            raise _somebody_elses(f"role {aws.role_arn}") from None
         client.update_assume_role_policy(RoleName=aws.role_name, PolicyDocument=trust)
     client.attach_role_policy(RoleName=aws.role_name, PolicyArn=policy)
     if not aws.dry_run:

@@ -19,16 +19,35 @@ def upload(aws: Aws, folder: Path) -> None:
     """Upload Train.zip, Val.zip and Test.zip of FOLDER, as `brain-tumor prepare` writes them.
 
     S3 checks each part by its SHA-256; a file that is there already, byte for byte, is skipped.
+    A zip that FOLDER lacks is removed from the bucket: it is of an earlier split.
     """
     if not (folder / CHANNELS["train"]).is_file():
         raise DeployError(
             f"There is no {CHANNELS['train']} in {folder}: make it by "
             f"`brain-tumor prepare brain-tumor-mri.zip {folder}`."
         )
-    for channel, name in CHANNELS.items():
+    # First: beside the test set of an earlier split, a training set would hold some of its scans.
+    keys = {name: f"{channel_prefix(channel)}{name}" for channel, name in CHANNELS.items()}
+    _remove_left(aws, [key for name, key in keys.items() if not (folder / name).is_file()])
+    for name, key in keys.items():
         if (folder / name).is_file():
-            upload_file(aws, folder / name, f"{channel_prefix(channel)}{name}")
+            upload_file(aws, folder / name, key)
     click.echo("Next: ./build_and_push.sh brain-tumor, then python -m deploy train")
+
+
+def _remove_left(aws: Aws, keys: list[str]) -> None:
+    """Remove zips of an earlier upload; the bucket keeps what is removed for a while."""
+    client = aws.client("s3")
+    places = [
+        {"Bucket": aws.bucket, "Key": key, "ExpectedBucketOwner": aws.account} for key in keys
+    ]
+    left = [place for place in places if or_none(client.head_object, **place)]
+    if left:
+        named = " and ".join(place["Key"] for place in left)
+        aws.confirm(f"{named} of an earlier upload would be used beside the new zips. Remove?")
+    for place in left:
+        client.delete_object(**place)
+        click.echo(f"removed s3://{aws.bucket}/{place['Key']} of an earlier upload")
 
 
 def channel_prefix(channel: str) -> str:

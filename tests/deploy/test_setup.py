@@ -92,3 +92,44 @@ def test_a_policy_of_that_name_that_is_not_ours_is_left_alone(account: str) -> N
     result = deploy("setup", "--yes")
     assert result.exit_code == 1
     assert "was not made by this program" in result.output
+
+
+def test_a_bucket_of_that_name_that_is_not_ours_keeps_its_settings_and_its_files(
+    account: str,
+) -> None:
+    s3 = loopback.client("s3")
+    place = {"LocationConstraint": loopback.REGION}
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration=place)
+    tagging = {"TagSet": [{"Key": "team", "Value": "radiology"}]}
+    s3.put_bucket_tagging(Bucket=BUCKET, Tagging=tagging)
+    s3.put_object(Bucket=BUCKET, Key="theirs", Body=b"1")
+    result = deploy("setup", "--yes")
+    assert result.exit_code == 1
+    assert f"The bucket {BUCKET} was not made by this program" in result.output
+    assert s3.get_bucket_tagging(Bucket=BUCKET)["TagSet"] == tagging["TagSet"]
+    assert "Status" not in s3.get_bucket_versioning(Bucket=BUCKET)
+    assert "Nothing to delete" in succeed("delete", "--yes")
+    assert s3.get_object(Bucket=BUCKET, Key="theirs")["Body"].read() == b"1"
+
+
+def test_an_empty_bucket_is_taken_and_keeps_the_tags_that_others_gave_it(account: str) -> None:
+    s3 = loopback.client("s3")
+    place = {"LocationConstraint": loopback.REGION}
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration=place)
+    team = {"Key": "team", "Value": "radiology"}
+    s3.put_bucket_tagging(Bucket=BUCKET, Tagging={"TagSet": [team]})
+    succeed("setup", "--yes")
+    ours = {"Key": "brain-tumor-project", "Value": "brain-tumor"}
+    assert s3.get_bucket_tagging(Bucket=BUCKET)["TagSet"] == [team, ours]
+
+
+def test_a_role_of_that_name_that_is_not_ours_is_left_alone(account: str) -> None:
+    iam = loopback.client("iam")
+    theirs = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}}
+    trust = {"Version": "2012-10-17", "Statement": [theirs | {"Action": "sts:AssumeRole"}]}
+    iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=json.dumps(trust))
+    result = deploy("setup", "--yes")
+    assert result.exit_code == 1
+    assert f"role/{ROLE} was not made by this program" in result.output
+    assert iam.get_role(RoleName=ROLE)["Role"]["AssumeRolePolicyDocument"] == trust
+    assert iam.list_attached_role_policies(RoleName=ROLE)["AttachedPolicies"] == []

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from deploy import jobs
+from deploy.session import Aws
 from tests.deploy import loopback
 from tests.deploy.conftest import deploy, succeed, use
 
@@ -36,6 +38,33 @@ def test_what_is_there_is_skipped_and_what_changed_is_uploaded(
     assert "Train.zip is there already" in printed
     assert "Val.zip is there already" not in printed
     assert "Test.zip is there already" in printed
+
+
+def test_zips_of_an_earlier_split_are_removed_when_the_new_one_has_none(
+    account: str, prepared: Path, tmp_path: Path
+) -> None:
+    succeed("setup", "--yes")
+    succeed("upload", prepared)
+    # As `prepare --test 0` makes it.
+    folder = tmp_path / "prepared"
+    folder.mkdir()
+    for name in ("Train.zip", "Val.zip"):
+        shutil.copy(prepared / name, folder)
+    with (folder / "Train.zip").open("ab") as file:
+        file.write(b"\0")
+    s3, train = loopback.client("s3"), {"Bucket": BUCKET, "Key": "data/train/Train.zip"}
+    before = s3.head_object(**train)["ETag"]
+    refused = deploy("upload", folder, answer="n\n")
+    assert refused.exit_code == 1
+    assert "data/test/Test.zip of an earlier upload" in refused.output
+    # Neither side is there without the other.
+    assert s3.head_object(**train)["ETag"] == before
+    assert set(jobs.find_channels(Aws(None, loopback.REGION))) == {"train", "val", "test"}
+    assert "removed s3://" in succeed("upload", folder, "--yes")
+    assert set(jobs.find_channels(Aws(None, loopback.REGION))) == {"train", "val"}
+    # It can be had back.
+    versions = s3.list_object_versions(Bucket=BUCKET, Prefix="data/test/")["Versions"]
+    assert [version["Key"] for version in versions] == ["data/test/Test.zip"]
 
 
 def test_a_file_in_several_parts_arrives_whole(account: str, tmp_path: Path) -> None:
