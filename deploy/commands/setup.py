@@ -146,11 +146,10 @@ def make_policy(aws: Aws, part: str, policy: policies.Policy) -> str:
         client.create_policy(
             PolicyName=name, PolicyDocument=text, Description=about, Tags=tags.as_list(aws.project)
         )
-    elif not tags.marks(aws.project, found["Policy"].get("Tags", [])):
-        raise DeployError(
-            f"The policy {arn} was not made by this program: choose another name by --project."
-        )
+    # One that says the same is right whoever made it: CloudFormation's carries no tag.
     elif _document(client, arn, found["Policy"]["DefaultVersionId"]) != policy:
+        if not tags.marks(aws.project, found["Policy"].get("Tags", [])):
+            raise _somebody_elses(f"policy {arn}")
         remove_old_versions(client, arn)
         client.create_policy_version(PolicyArn=arn, PolicyDocument=text, SetAsDefault=True)
     return arn

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +16,8 @@ from moto import mock_aws
 
 from deploy import policies
 from deploy.session import Aws
+from tests.deploy import loopback
+from tests.deploy.conftest import succeed
 from tests.jobs import BIN, ROOT
 
 TEMPLATE = ROOT / "deploy/cloudformation/brain_tumor.yaml"
@@ -90,8 +93,43 @@ def test_the_role_may_do_what_the_command_lines_role_may_and_no_more(
     role = _resolve(template, template["Resources"]["Role"]["Properties"])
     assert role["RoleName"] == aws.role_name
     assert role["AssumeRolePolicyDocument"] == policies.trust_policy(aws)
-    (inline,) = role["Policies"]
-    assert inline["PolicyDocument"] == policies.execution_policy(aws)
+    policy = template["Resources"]["Policy"]["Properties"]
+    assert _resolve(template, policy["PolicyDocument"]) == policies.execution_policy(aws)
+    # `delete` can take away none that are written into the role.
+    assert "Policies" not in role
+
+
+def test_the_endpoint_and_what_watches_it_have_the_command_lines_names(
+    template: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    printed = succeed("endpoint", "--most-instances", "2", "--dry-run")
+
+    def calls(call: str, *fields: str) -> list[list[Any]]:
+        return [[made[field] for field in fields] for made in loopback.parameters(printed, call)]
+
+    def has(resource: str, *fields: str) -> list[Any]:
+        properties = _resolve(template, template["Resources"][resource]["Properties"])
+        return [properties[field] for field in fields]
+
+    target, alarm = ("ResourceId", "ScalableDimension"), ("AlarmName", "Dimensions")
+    assert has("Endpoint", "EndpointName") in calls("sagemaker:CreateEndpoint", "EndpointName")
+    assert has("EndpointLogs", "LogGroupName") in calls(
+        "cloudwatch-logs:CreateLogGroup", "logGroupName"
+    )
+    assert has("ScalingTarget", *target) in calls(
+        "application-auto-scaling:RegisterScalableTarget", *target
+    )
+    assert has("ScalingPolicy", "PolicyName") in calls(
+        "application-auto-scaling:PutScalingPolicy", "PolicyName"
+    )
+    for resource in ("ErrorAlarm", "LatencyAlarm"):
+        assert has(resource, *alarm) in calls("cloudwatch:PutMetricAlarm", *alarm)
+    (variants,) = calls("sagemaker:CreateEndpointConfig", "ProductionVariants")[0]
+    assert (
+        has("EndpointConfig", "ProductionVariants")[0][0]["VariantName"]
+        == (variants[0]["VariantName"])
+    )
 
 
 @pytest.fixture
@@ -129,7 +167,7 @@ def test_a_stack_without_a_model_has_an_encrypted_bucket_a_registry_and_a_role_a
     client: Any,
 ) -> None:
     made = _create(client)
-    assert set(made) == {"Bucket", "Repository", "Role"}
+    assert set(made) == {"Bucket", "Repository", "Policy", "Role"}
     aws = Aws(None, REGION)
     bucket = made["Bucket"]
     assert bucket == aws.bucket
@@ -160,10 +198,56 @@ def test_with_image_and_model_there_is_an_endpoint_which_goes_with_the_stack(cli
     assert boto3.client("iam").list_roles()["Roles"] == []
 
 
+@pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_commands_find_what_a_stack_made_and_the_policy_that_they_want(client: Any) -> None:
+    _create(client, ImageUri=IMAGE, ModelDataUrl=MODEL)
+    listed = succeed("status")
+    # moto gives an endpoint a name of its own.
+    for kind in (
+        "endpoint",
+        "endpoint config",
+        "model",
+        "log group",
+        "repository",
+        "bucket",
+        "role",
+    ):
+        assert re.search(rf"^{kind} +\S*brain-tumor", listed, re.MULTILINE), listed
+    policy = f"arn:aws:iam::{ACCOUNT}:policy/brain-tumor-execution"
+    role = boto3.client("iam").get_role(RoleName="brain-tumor-execution")["Role"]
+    assert role["PermissionsBoundary"]["PermissionsBoundaryArn"] == policy
+    succeed("setup", "--yes")
+    versions = boto3.client("iam").list_policy_versions(PolicyArn=policy)["Versions"]
+    assert [version["VersionId"] for version in versions] == ["v1"]
+
+
 def test_scans_and_images_outlive_the_stack(template: dict[str, Any]) -> None:
     for name in ("Bucket", "Repository"):
         resource = template["Resources"][name]
         assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+
+
+def test_old_files_and_images_are_kept_for_as_long_as_the_command_line_keeps_them(
+    template: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    bucket = template["Resources"]["Bucket"]["Properties"]
+    (put,) = loopback.parameters(setup := succeed("setup", "--dry-run"), "s3:PutBucketVersioning")
+    assert bucket["VersioningConfiguration"] == put["VersioningConfiguration"]
+    (put,) = loopback.parameters(setup, "s3:PutBucketLifecycleConfiguration")
+    (wanted,) = put["LifecycleConfiguration"]["Rules"]
+    (rule,) = bucket["LifecycleConfiguration"]["Rules"]
+    for name in ("NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload"):
+        assert rule[name] == wanted[name]
+    printed = subprocess.run(
+        [ROOT / "build_and_push.sh", "brain-tumor", "--dry-run"], capture_output=True, text=True
+    ).stdout
+    (line,) = [line for line in printed.splitlines() if "put-lifecycle-policy" in line]
+    words = shlex.split(line)
+    pushed = json.loads(words[words.index("--lifecycle-policy-text") + 1])
+    held = template["Resources"]["Repository"]["Properties"]["LifecyclePolicy"]
+    assert json.loads(held["LifecyclePolicyText"]) == pushed
 
 
 def test_the_bucket_is_closed_to_the_world_and_to_what_does_not_come_by_tls(
