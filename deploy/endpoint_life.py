@@ -11,7 +11,8 @@ from deploy.session import Aws
 from deploy.watch import Log
 
 _POLL_SECONDS = 10.0
-_GOING_ON = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
+CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
+"""States of an endpoint in which AWS refuses to delete it."""
 _LAST_LINES = 30
 _KEEP_LOG_DAYS = 30
 
@@ -63,19 +64,24 @@ def wait(aws: Aws, name: str, config: str) -> None:
     Raises:
         DeployError: it failed, or was rolled back; the end of its log is printed before.
     """
+    endpoint = settle(aws, name)
+    if endpoint is None:
+        raise DeployError(f"The endpoint {name} was deleted meanwhile.")
+    _judge(aws, endpoint, config)
+
+
+def settle(aws: Aws, name: str) -> dict[str, Any] | None:
+    """Print how it goes while the endpoint changes; give what it is then, None where it is gone."""
     begun, shown = time.monotonic(), ""
-    while True:
-        endpoint = describe(aws, name)
-        if endpoint is None:
-            raise DeployError(f"The endpoint {name} was deleted meanwhile.")
+    while endpoint := describe(aws, name):
         status: str = endpoint["EndpointStatus"]
         if status != shown:
             click.echo(f"[{status}] after {(time.monotonic() - begun) / 60:.1f} minutes")
             shown = status
-        if status not in _GOING_ON:
-            _judge(aws, endpoint, config)
-            return
+        if status not in CHANGING:
+            return endpoint
         time.sleep(_POLL_SECONDS)
+    return None
 
 
 def _judge(aws: Aws, endpoint: dict[str, Any], config: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from deploy import tags
+from deploy import prices, tags
 from deploy.commands.upload import CHANNELS, channel_prefix
 from deploy.errors import DeployError
 from deploy.session import Aws
@@ -41,6 +41,13 @@ class Job:
                 f"--wait-minutes {self.wait_minutes} is less than --minutes {self.minutes}: the "
                 "time for waiting includes that for running."
             )
+
+    def cost(self, aws: Aws, times: int = 1) -> str:
+        """Say what so many of it cost at most, the time included for which machines are kept."""
+        hours = (self.minutes + self.keep_alive_minutes) * times / 60
+        told = prices.sentence(aws, self.instance_type, self.instance_count, hours)
+        kept = f" The machines are kept, and paid, for {self.keep_alive_minutes} minutes more."
+        return told + (kept if self.keep_alive_minutes else "")
 
 
 def find_channels(aws: Aws) -> dict[str, str]:

@@ -6,12 +6,13 @@ no SDK with 120 packages is needed for five of them.
 
 from typing import Any
 
-from deploy import jobs, tags
+from deploy import jobs, prices, tags
 from deploy.commands.register import package_request
 from deploy.commands.upload import CHANNELS
 from deploy.session import Aws
 
 _HERE = "/opt/ml/processing"
+_PROCESSING = "ml.m5.xlarge"
 _MINUTES = 120
 # The lower end of the interval: a lucky draw of few test scans is not enough.
 _ACCURACY = "multiclass_classification_metrics.accuracy.confidence_interval.lower"
@@ -41,6 +42,12 @@ def make(aws: Aws, job: jobs.Job, archive: str, group: str, least: float) -> dic
             _condition(job, group),
         ],
     }
+
+
+def cost(aws: Aws, job: jobs.Job) -> str:
+    """Say what an execution costs at most: training, and the two steps beside it."""
+    beside = prices.sentence(aws, _PROCESSING, hours=2 * _MINUTES / 60)
+    return f"Training: {job.cost(aws)}\nPreparing and evaluating: {beside}"
 
 
 def _get(what: str) -> dict[str, str]:
@@ -150,7 +157,7 @@ def _processing(
         },
         "ProcessingResources": {
             "ClusterConfig": {
-                "InstanceType": "ml.m5.xlarge",
+                "InstanceType": _PROCESSING,
                 "InstanceCount": 1,
                 "VolumeSizeInGB": job.volume_gb,
             }

@@ -4,7 +4,7 @@ import click
 
 from deploy.errors import KeptError, explain
 from deploy.options import aws_command
-from deploy.resources import Kind, Resource, kinds
+from deploy.resources import Kind, Resource, kinds, working_kinds
 from deploy.session import Aws
 
 
@@ -21,7 +21,8 @@ from deploy.session import Aws
 def delete(aws: Aws, keep: tuple[str, ...], with_user: bool) -> None:
     """Remove all that `status` lists: endpoints first, the bucket with every version of every file.
 
-    It shows the list and asks before anything is removed. Run it again after a failure.
+    It shows the list and asks before anything is removed. While an endpoint or a job is left, what
+    it needs stays: run it again after a failure.
     """
     chosen = [kind for kind in kinds(with_user=with_user) if kind.name not in keep]
     found = [(kind, resource) for kind in chosen for resource in kind.find(aws)]
@@ -31,9 +32,22 @@ def delete(aws: Aws, keep: tuple[str, ...], with_user: bool) -> None:
         click.echo("Nothing to delete." if not aws.dry_run else "What these calls find would go.")
         return
     aws.confirm(f"Delete these {len(found)}, for good?")
-    left = [resource for kind, resource in found if not _remove(aws, kind, resource)]
+    left = _remove_all(aws, found)
     if left:
-        raise click.ClickException(f"{len(left)} of {len(found)} are still there.")
+        raise click.ClickException(f"{left} of {len(found)} are still there.")
+
+
+def _remove_all(aws: Aws, found: list[tuple[Kind, Resource]]) -> int:
+    """Remove all; what endpoints and jobs need, only once they are gone. Count what is left."""
+    working = [kind.name for kind in working_kinds()]
+    at_work = [item for item in found if item[0].name in working]
+    needed = [item for item in found if item[0].name not in working]
+    left = sum(not _remove(aws, *item) for item in at_work)
+    if left:
+        for kind, resource in needed:
+            click.echo(f"kept {kind.name} {resource.name}: what is left above needs it", err=True)
+        return left + len(needed)
+    return sum(not _remove(aws, *item) for item in needed)
 
 
 def _remove(aws: Aws, kind: Kind, resource: Resource) -> bool:

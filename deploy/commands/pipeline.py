@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from deploy import image, jobs, names, pipeline_definition, prices, tags
+from deploy import image, jobs, names, pipeline_definition, tags
 from deploy.commands.register import make_group
 from deploy.commands.upload import upload_file
 from deploy.errors import DeployError, or_none
@@ -76,8 +76,7 @@ def pipeline(
     if printed:
         click.echo(definition)
         return
-    told = prices.sentence(aws, instance_type, hours=minutes / 60)
-    aws.confirm(f"Training: {told} Two shorter steps come on top.\nMake {name}?")
+    aws.confirm(f"{pipeline_definition.cost(aws, job)}\nMake {name}?")
     if uri != archive:
         upload_file(aws, Path(archive), _key(archive))
     make_group(aws, group)

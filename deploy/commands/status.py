@@ -17,7 +17,7 @@ def status(aws: Aws) -> None:
     for kind in kinds():
         for resource in kind.find(aws):
             count += 1
-            paid = "  costs money by the hour" if kind.costs else ""
+            paid = "  costs money by the hour" if resource.costs else ""
             click.echo(f"{kind.name:20} {resource.name:50} {resource.status}{paid}".rstrip())
     if aws.dry_run:
         click.echo("What these calls find would be listed.")

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from deploy import artefacts, jobs, prices, watch
+from deploy import artefacts, jobs, watch
 from deploy.job_options import job_options, make_job
 from deploy.options import aws_command
 from deploy.session import Aws
@@ -62,8 +62,7 @@ def train(
         return
     if not attach:
         job = make_job(aws, chosen)
-        told = prices.sentence(aws, job.instance_type, job.instance_count, job.minutes / 60)
-        aws.confirm(f"{told}\nStart {name}?")
+        aws.confirm(f"{job.cost(aws)}\nStart {name}?")
         request = jobs.training_request(aws, name, job, resume or name)
         aws.client("sagemaker").create_training_job(**request)
         if aws.dry_run:

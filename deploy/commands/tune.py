@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from deploy import image, jobs, prices, tags
+from deploy import image, jobs, tags
 from deploy.errors import DeployError
 from deploy.job_options import ask_schema, job_options, make_job
 from deploy.options import aws_command
@@ -58,8 +58,7 @@ def tune(
     wanted = _ranges(schema, names, ranges)
     job = make_job(aws, chosen)
     request = tuning_request(aws, name, job, wanted, most, parallel)
-    hours = job.minutes / 60 * most
-    told = prices.sentence(aws, job.instance_type, job.instance_count, hours)
+    told = job.cost(aws, most)
     aws.confirm(f"{most} jobs of at most {job.minutes} minutes. {told}\nStart {name}?")
     aws.client("sagemaker").create_hyper_parameter_tuning_job(**request)
     if aws.dry_run:

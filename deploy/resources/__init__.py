@@ -18,6 +18,8 @@ class Resource:
     name: str
     arn: str = ""
     status: str = ""
+    costs: bool = False
+    """Whether it costs money by the hour for as long as it is so."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,13 @@ class Kind:
     name: str
     find: Callable[[Aws], Iterator[Resource]]
     remove: Callable[[Aws, Resource], None]
-    costs: bool = False
-    """Whether it costs money by the hour for as long as it exists."""
+
+
+def working_kinds() -> list[Kind]:
+    """Give the kinds that work with the bucket, the image and the role, in order of removal."""
+    from deploy.resources import sagemaker, watching
+
+    return [*watching.KINDS, *sagemaker.KINDS]
 
 
 def kinds(*, with_user: bool = True) -> list[Kind]:
@@ -37,11 +44,10 @@ def kinds(*, with_user: bool = True) -> list[Kind]:
     Args:
         with_user: also those that an administrator made with `iam`.
     """
-    from deploy.resources import access, sagemaker, storage, watching
+    from deploy.resources import access, storage, watching
 
     return [
-        *watching.KINDS,
-        *sagemaker.KINDS,
+        *working_kinds(),
         # After the endpoints, which write into them until they end.
         watching.LOG_GROUP,
         *storage.KINDS,

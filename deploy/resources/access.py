@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from deploy import tags
-from deploy.errors import or_none
+from deploy.errors import DeployError, or_none
 from deploy.policies import policy_arn
 from deploy.resources import Kind, Resource
 from deploy.session import Aws
@@ -22,7 +22,14 @@ def _find_role(aws: Aws) -> Iterator[Resource]:
 
 
 def _remove_role(aws: Aws, resource: Resource) -> None:
+    """Delete the role, unless another region was the last to use it: all of them share it."""
     client = aws.client("iam")
+    used = client.get_role(RoleName=resource.name)["Role"].get("RoleLastUsed", {}).get("Region")
+    if used and used != aws.region:
+        raise DeployError(
+            f"all regions share it, and {used} was the last to use it: `python -m deploy delete "
+            f"--region {used}` removes it"
+        )
     pages = client.get_paginator("list_attached_role_policies").paginate(RoleName=resource.name)
     for policy in [policy for page in pages for policy in page["AttachedPolicies"]]:
         client.detach_role_policy(RoleName=resource.name, PolicyArn=policy["PolicyArn"])

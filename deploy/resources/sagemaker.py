@@ -1,15 +1,19 @@
 """SageMaker's resources: one row a kind, since their calls are alike."""
 
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from deploy import tags
+from deploy import endpoint_life, tags
 from deploy.errors import DeployError, KeptError, or_none
 from deploy.resources import Kind, Resource
 from deploy.session import Aws
 
 RUNNING = ("InProgress", "Stopping", "Executing")
+_POLL_SECONDS = 10.0
+# A step that is stopped gets two minutes to end, and its machines some to go.
+_STOP_SECONDS = 1800.0
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,8 @@ class _Row:
             arn = item[f"{self.stem}Arn"]
             if tags.marks(aws.project, _tags(client, arn)):
                 status = item.get(f"{self.stem}Status", "")
-                yield Resource(self.kind, item[f"{self.stem}Name"], arn, status)
+                costs = self.stem == "Endpoint" or status in RUNNING or _is_warm(item)
+                yield Resource(self.kind, item[f"{self.stem}Name"], arn, status, costs)
 
     def remove(self, aws: Aws, resource: Resource) -> None:
         """Call Delete; nothing but the name is asked for."""
@@ -39,6 +44,11 @@ class _Row:
         call = client.meta.method_to_api_mapping
         delete = next(name for name, api in call.items() if api == f"Delete{self.stem}")
         getattr(client, delete)(**{f"{self.stem}Name": resource.name})
+
+
+def _is_warm(item: dict[str, Any]) -> bool:
+    """Whether the machines of a training job are kept for a next one."""
+    return item.get("WarmPoolStatus", {}).get("Status") in ("Available", "InUse")
 
 
 def _tags(client: Any, arn: str) -> list[dict[str, str]]:
@@ -59,8 +69,13 @@ def _stop(aws: Aws, resource: Resource, stem: str, waiter: str) -> None:
 
 
 def _remove_endpoint(aws: Aws, resource: Resource) -> None:
-    """Delete the endpoint and wait until it is gone, so that it costs nothing any more."""
+    """Delete the endpoint and wait until it is gone, so that it costs nothing any more.
+
+    One that comes up or is updated cannot be deleted before that has ended.
+    """
     client = aws.client("sagemaker")
+    if resource.status in endpoint_life.CHANGING and not endpoint_life.settle(aws, resource.name):
+        return
     client.delete_endpoint(EndpointName=resource.name)
     client.get_waiter("endpoint_deleted").wait(EndpointName=resource.name)
 
@@ -116,20 +131,42 @@ def _remove_tuning_job(aws: Aws, resource: Resource) -> None:
     _TUNING.remove(aws, resource)
 
 
+def _find_pipelines(aws: Aws) -> Iterator[Resource]:
+    """Find pipelines; one costs money while something of it runs, as its steps' jobs do."""
+    for pipeline in _PIPELINE.find(aws):
+        runs = _executions(aws, pipeline.name)
+        status = runs[0]["PipelineExecutionStatus"] if runs else ""
+        yield replace(pipeline, status=status, costs=bool(runs))
+
+
 def _remove_pipeline(aws: Aws, resource: Resource) -> None:
-    """Stop what runs of it, then delete it."""
+    """Stop what runs of it, wait until its steps have ended, then delete it."""
     client = aws.client("sagemaker")
-    pages = client.get_paginator("list_pipeline_executions").paginate(PipelineName=resource.name)
-    for run in [run for page in pages for run in page["PipelineExecutionSummaries"]]:
+    for run in _executions(aws, resource.name):
         if run["PipelineExecutionStatus"] == "Executing":
             client.stop_pipeline_execution(PipelineExecutionArn=run["PipelineExecutionArn"])
+    deadline = time.monotonic() + _STOP_SECONDS
+    while _executions(aws, resource.name):
+        if time.monotonic() > deadline:
+            raise DeployError(
+                f"its steps have not stopped within {_STOP_SECONDS / 60:g} minutes: run `delete` "
+                "again later"
+            )
+        time.sleep(_POLL_SECONDS)
     _PIPELINE.remove(aws, resource)
+
+
+def _executions(aws: Aws, pipeline: str) -> list[dict[str, Any]]:
+    """Give those executions of a pipeline that go on."""
+    client = aws.client("sagemaker")
+    pages = client.get_paginator("list_pipeline_executions").paginate(PipelineName=pipeline)
+    runs = [run for page in pages for run in page["PipelineExecutionSummaries"]]
+    return [run for run in runs if run["PipelineExecutionStatus"] in RUNNING]
 
 
 def _keep_transform_job(aws: Aws, resource: Resource) -> None:
     """Stop it: AWS has no call that deletes one."""
-    if resource.status == "InProgress":
-        aws.client("sagemaker").stop_transform_job(TransformJobName=resource.name)
+    _stop(aws, resource, "TransformJob", "transform_job_completed_or_stopped")
     _remove_streams(aws, "/aws/sagemaker/TransformJobs", resource.name)
     raise KeptError("AWS has no call that deletes the record of a transform job; it costs nothing")
 
@@ -161,10 +198,10 @@ _TRANSFORM = _Row("transform job", "TransformJob", "list_transform_jobs", "Trans
 find_endpoints: Callable[[Aws], Iterator[Resource]] = _ENDPOINT.find
 
 KINDS = [
-    Kind(_ENDPOINT.kind, _ENDPOINT.find, _remove_endpoint, costs=True),
+    Kind(_ENDPOINT.kind, _ENDPOINT.find, _remove_endpoint),
     Kind(_CONFIG.kind, _CONFIG.find, _CONFIG.remove),
     Kind(_MODEL.kind, _MODEL.find, _MODEL.remove),
-    Kind(_PIPELINE.kind, _PIPELINE.find, _remove_pipeline),
+    Kind(_PIPELINE.kind, _find_pipelines, _remove_pipeline),
     Kind(_GROUP.kind, _GROUP.find, _remove_group),
     Kind(_TUNING.kind, _TUNING.find, _remove_tuning_job),
     Kind(_TRAINING.kind, _TRAINING.find, _remove_training_job),

@@ -209,6 +209,13 @@ def test_it_is_made_once_updated_later_and_started(ready: str, phantoms: Path) -
     assert stored["ContentLength"] == phantoms.stat().st_size
 
 
+def test_the_steps_beside_training_are_in_what_it_costs(ready: str) -> None:
+    result = deploy("pipeline", ARCHIVE, answer="n\n")
+    assert "Training: 1 x ml.m5.xlarge: about 0.23 USD an hour, at most 0.23 USD" in result.output
+    assert "Preparing and evaluating: 1 x ml.m5.xlarge: about 0.23 USD" in result.output
+    assert "at most 0.92 USD in 4 hours" in result.output
+
+
 def test_an_archive_that_is_not_there_is_refused(account: str, tmp_path: Path) -> None:
     result = deploy("pipeline", tmp_path / "scans.zip", "--image", "i", "--print")
     assert result.exit_code == 1

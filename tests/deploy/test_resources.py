@@ -1,6 +1,11 @@
 """`status` and `delete` find what carries the tag, and nothing else, in all services."""
 
 import json
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
 
 from tests.deploy import loopback
 from tests.deploy.conftest import deploy, succeed
@@ -146,3 +151,119 @@ def test_one_that_cannot_be_removed_is_told_and_the_rest_goes(account: str) -> N
     assert "kept role brain-tumor-execution: " in result.output
     assert "1 of 3 are still there" in result.output
     assert loopback.all_names() == ["brain-tumor-execution"]
+
+
+def _sagemaker() -> Any:
+    """Give moto's SageMaker, for its things to be in states that moto never brings about."""
+    from moto.sagemaker.models import sagemaker_backends
+
+    return sagemaker_backends[loopback.ACCOUNT][loopback.REGION]
+
+
+def test_while_an_endpoint_is_left_the_bucket_the_image_and_the_role_stay(
+    account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moto.sagemaker.exceptions import ValidationError
+
+    succeed("setup", "--yes")
+    _make_endpoint("brain-tumor-a", TAGS)
+    loopback.push_image()
+
+    def refuse(_: str) -> None:
+        raise ValidationError("Cannot delete an endpoint that is being updated")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_sagemaker(), "delete_endpoint", refuse)
+        result = deploy("delete", "--yes", "--with-user")
+    assert result.exit_code == 1
+    for kind in ("role brain-tumor-execution", f"bucket {loopback.BUCKET}", "repository"):
+        assert f"kept {kind}" in result.output
+    left = loopback.all_names()
+    assert {"brain-tumor", "brain-tumor-execution", loopback.BUCKET} <= set(left)
+    succeed("delete", "--yes", "--with-user")
+    assert loopback.all_names() == []
+
+
+def test_an_endpoint_that_comes_up_is_waited_for_and_then_deleted(
+    account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _make_endpoint("brain-tumor-a", TAGS)
+    endpoint = _sagemaker().endpoints["brain-tumor-a"]
+    endpoint.endpoint_status = "Creating"
+
+    def come_up(_: float) -> None:
+        assert "brain-tumor-a" in _sagemaker().endpoints
+        endpoint.endpoint_status = "InService"
+
+    monkeypatch.setattr(time, "sleep", come_up)
+    printed = succeed("delete", "--yes")
+    assert "[Creating]" in printed
+    assert endpoint.endpoint_status == "InService"
+    assert loopback.all_names() == []
+
+
+def test_a_pipeline_goes_when_its_steps_have_ended(
+    account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _make_the_rest("brain-tumor", TAGS)
+    sagemaker = loopback.client("sagemaker")
+    sagemaker.start_pipeline_execution(PipelineName="brain-tumor")
+    (run,) = _sagemaker().pipelines["brain-tumor"].pipeline_executions.values()
+    run.pipeline_execution_status = "Stopping"
+    listed = succeed("status")
+    assert "Stopping  costs money by the hour" in listed
+
+    def end(_: float) -> None:
+        assert sagemaker.list_pipelines()["PipelineSummaries"]
+        run.pipeline_execution_status = "Stopped"
+
+    monkeypatch.setattr(time, "sleep", end)
+    succeed("delete", "--yes")
+    assert run.pipeline_execution_status == "Stopped"
+    assert loopback.all_names() == []
+
+
+def test_the_role_stays_for_the_region_that_used_it_last(account: str) -> None:
+    from moto.iam.models import iam_backends
+
+    succeed("setup", "--yes")
+    role: Any
+    (role,) = iam_backends[loopback.ACCOUNT]["aws"].roles.values()
+    role.last_used, role.last_used_region = datetime.now(UTC), "eu-west-1"
+    result = deploy("delete", "--yes")
+    assert "delete --region eu-west-1` removes it" in result.output
+    assert "brain-tumor-execution" in loopback.all_names()
+    succeed("delete", "--yes", "--with-user", "--region", "eu-west-1")
+    assert loopback.all_names() == []
+
+
+@pytest.mark.parametrize(
+    ("state", "paid"),
+    [
+        ({"TrainingJobStatus": "InProgress"}, True),
+        ({"TrainingJobStatus": "Completed"}, False),
+        ({"TrainingJobStatus": "Completed", "WarmPoolStatus": {"Status": "Available"}}, True),
+        ({"TrainingJobStatus": "Completed", "WarmPoolStatus": {"Status": "Reused"}}, False),
+    ],
+)
+def test_a_job_costs_while_it_runs_and_while_its_machines_are_kept(
+    account: str, monkeypatch: pytest.MonkeyPatch, state: dict[str, Any], paid: bool
+) -> None:
+    loopback.client("sagemaker").create_training_job(
+        TrainingJobName="brain-tumor-1",
+        AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File"},
+        RoleArn=ROLE,
+        OutputDataConfig={"S3OutputPath": "s3://b/jobs"},
+        ResourceConfig={"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        StoppingCondition={"MaxRuntimeInSeconds": 60},
+        Tags=TAGS,
+    )
+    # moto's jobs have ended, and it lists no warm pools.
+    listing = _sagemaker().list_training_jobs
+
+    def list_jobs(**given: Any) -> dict[str, Any]:
+        (job,) = listing(**given)["TrainingJobSummaries"]
+        return {"TrainingJobSummaries": [{**job, **state}]}
+
+    monkeypatch.setattr(_sagemaker(), "list_training_jobs", list_jobs)
+    assert ("costs money by the hour" in succeed("status")) is paid

@@ -81,6 +81,9 @@ def test_it_says_what_it_costs_and_a_no_starts_nothing(ready: str, answers: list
     result = deploy("train", *answers, answer="n\n")
     assert result.exit_code == 1
     assert "about 0.23 USD an hour, at most 0.23 USD in 1 hours" in result.output
+    result = deploy("train", "--keep-alive", 30, *answers, answer="n\n")
+    assert "at most 0.35 USD in 1.5 hours" in result.output
+    assert "kept, and paid, for 30 minutes more" in result.output
     assert loopback.client("sagemaker").list_training_jobs()["TrainingJobSummaries"] == []
 
 

@@ -59,6 +59,13 @@ def test_a_range_can_be_given(ready: list[object]) -> None:
     assert backbone["Values"] == ["lite0", "small"]
 
 
+def test_what_machines_cost_between_its_jobs_is_told(ready: list[object]) -> None:
+    asked = [word for word in ready if word != "--yes"]
+    result = deploy(*asked, "--jobs", 4, "--keep-alive", 30, answer="n\n")
+    assert "4 jobs of at most 60 minutes" in result.output
+    assert "at most 1.38 USD in 6 hours" in result.output
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
