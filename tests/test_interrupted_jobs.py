@@ -16,6 +16,7 @@ import pytest
 from brain_tumor.artifact import load_info
 from brain_tumor.training.checkpoints import Checkpoints
 from brain_tumor.training.record import Past
+from tests import hosts
 from tests.jobs import BIN, make_ml_dir, run_train
 
 KILLS = 20 if os.environ.get("BRAIN_TUMOR_LONG_TESTS") else 3
@@ -185,6 +186,20 @@ def test_whatever_ends_a_job_is_its_exit_code_and_stands_in_the_failure_file(
     assert len(failure.rstrip()) <= 1024
     assert list((ml_dir / "model").iterdir()) == []
     assert not (ml_dir / "output" / "success").exists()
+
+
+def test_beside_other_hosts_too_a_job_ends_with_the_exit_code_of_what_ended_it(
+    tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(FAULTS)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    # The chief waits for what the other one does not send.
+    fault = "_[-1].is_chief or sys.exit(7); _[-1].from_each(bytes)"
+    parts = {name: prepared / f"{name.title()}.zip" for name in ("train", "val", "test")}
+    ml_dirs = hosts.make_hosts(tmp_path, [parts] * 2, HYPERPARAMETERS)
+    assert hosts.run(ml_dirs, FAULT=fault) == {"algo-1": 1, "algo-2": 7}
+    for ml_dir in ml_dirs.values():
+        assert hosts.failure(ml_dir).startswith("Host algo-2: SystemExit: something ended the job")
 
 
 @pytest.mark.parametrize("folder", ["checkpoints", "model"])

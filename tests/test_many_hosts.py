@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,23 @@ def test_a_host_that_cannot_read_its_data_ends_all_with_its_name_and_cause(
         assert failure(ml_dir).startswith(
             "Host algo-2: Channel train: Train.zip is not a readable zip"
         )
+
+
+def test_a_host_that_is_lost_after_training_does_not_fail_the_job(
+    tmp_path: Path, parts: Channels
+) -> None:
+    hosts = make_hosts(tmp_path, [parts] * 2, SMALL)
+    with start(hosts) as processes:
+        log = hosts["algo-1"] / "stderr.log"
+        deadline = time.monotonic() + 120
+        while "Temperature fitted" not in log.read_text():
+            assert time.monotonic() < deadline
+            with suppress(subprocess.TimeoutExpired):
+                processes["algo-1"].wait(0.05)
+        processes["algo-2"].kill()
+        assert processes["algo-1"].wait(timeout=120) == 0, log.read_text()
+    assert "Host algo-2 is gone" in log.read_text()
+    assert (hosts["algo-1"] / "model" / "model.json").is_file()
 
 
 def test_a_host_that_never_comes_is_named(tmp_path: Path, parts: Channels) -> None:

@@ -25,8 +25,10 @@ from numpy.typing import NDArray
 import brain_tumor
 from brain_tumor.data.table import ScanTable
 from brain_tumor.errors import CheckpointError
+from brain_tumor.training.agreement import differences
 from brain_tumor.training.channels import Channels
 from brain_tumor.training.failure import writing_to
+from brain_tumor.training.former import FormerModel
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.metrics import Epoch, Fit
 from brain_tumor.training.record import LoopState, Past, Weights
@@ -76,7 +78,11 @@ class Checkpoints:
                 log.warning("Checkpoint %s is damaged and skipped: %s", file, error)
                 continue
             if past is None:
-                raise CheckpointError(_difference(file, document["identity"], self._identity))
+                listed = differences(document["identity"], self._identity, "there", "here")
+                raise CheckpointError(
+                    f"Checkpoint {file} is of another job, so it is not loaded: {listed}. "
+                    f"{_WHAT_TO_DO}"
+                )
             log.info("Training goes on from checkpoint %s", file)
             self._good = [file]
             return past
@@ -113,13 +119,28 @@ class Checkpoints:
         return [file for file in self._folder.glob("*.npz") if _PATTERN.fullmatch(file.name)]
 
 
-def identity_of(channels: Channels, parameters: Hyperparameters) -> dict[str, Any]:
-    """Say what a training depends on; a checkpoint in which any of it differs is of another job."""
+def identity_of(
+    channels: Channels,
+    parameters: Hyperparameters,
+    former: FormerModel | None,
+    policy: str,
+) -> dict[str, Any]:
+    """Say what a training depends on; a checkpoint in which any of it differs is of another job.
+
+    Args:
+        channels: the scans.
+        parameters: what the job asks for.
+        former: the model that training goes on from.
+        policy: Keras' name of the types that are computed in; the optimizer has more variables
+            with some.
+    """
     return {
         "version": brain_tumor.__version__,
         "hyperparameter": parameters.model_dump(by_alias=True),
         "class names": channels.class_names,
         "scans": {"of train": _fingerprint(channels.train), "of val": _fingerprint(channels.val)},
+        "former model": former.origin() if former else None,
+        "compute type": policy,
     }
 
 
@@ -215,32 +236,6 @@ _WHAT_TO_DO = (
     "Give this job a checkpoint folder of its own (CheckpointConfig.S3Uri), empty this one, or "
     "give the job what the checkpoint was made with."
 )
-
-
-def _difference(file: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """Say which values differ."""
-    flat_there, flat_here = _flat(there), _flat(here)
-    names = [
-        name for name in {**flat_there, **flat_here} if flat_there.get(name) != flat_here.get(name)
-    ]
-    listed = "; ".join(
-        f"{name} is {_shown(flat_there.get(name))} there and {_shown(flat_here.get(name))} here"
-        for name in names
-    )
-    return f"Checkpoint {file} is of another job, so it is not loaded: {listed}. {_WHAT_TO_DO}"
-
-
-def _flat(identity: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in identity.items():
-        inner = value.items() if isinstance(value, dict) else [(None, value)]
-        flat.update({name if key is None else f"{name} {key}": each for key, each in inner})
-    return flat
-
-
-def _shown(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 40 else f"{text[:12]}…"
 
 
 def _sync_folder(folder: Path) -> None:

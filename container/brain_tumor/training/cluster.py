@@ -150,6 +150,11 @@ class Cluster:
             return stop_asked
         return lambda: stop_asked() or exchange.stop_wanted
 
+    def go_alone(self) -> None:
+        """Let the chief finish the job on its own from now on, also where other hosts are lost."""
+        if self._exchange is not None:
+            self._exchange.go_alone()
+
     def __enter__(self) -> Self:
         return self
 

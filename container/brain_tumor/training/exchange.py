@@ -6,14 +6,19 @@ within seconds that one is gone or frozen while all others wait in a collective,
 Payloads are bytes, JSON or numpy arrays, never pickles: what a stranger sends is not run.
 """
 
+import logging
 import queue
 import socket
 import struct
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from enum import IntEnum
 
 from brain_tumor.errors import BrainTumorError
+from brain_tumor.training.stop import held_back
+
+log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 1.0
 _HEADER = struct.Struct("!BQ")
@@ -55,10 +60,22 @@ class Link:
             OSError: the other side is gone, or takes nothing.
         """
         with self._sending:
-            self._socket.sendall(_HEADER.pack(kind, len(payload)))
+            self._put(kind, len(payload))
             # The time-out is for each call: a large payload may take longer.
             for start in range(0, len(payload), _CHUNK):
                 self._socket.sendall(payload[start : start + _CHUNK])
+
+    def beat(self, kind: Kind) -> None:
+        """Send a message without payload, unless another is under way: that is a sign of life too.
+
+        Raises:
+            OSError: the other side is gone, or takes nothing.
+        """
+        if self._sending.acquire(blocking=False):
+            try:
+                self._put(kind, 0)
+            finally:
+                self._sending.release()
 
     def receive(self) -> tuple[Kind, bytes]:
         """Wait for the next message.
@@ -78,6 +95,9 @@ class Link:
         with self._sending:
             self._file.close()
             self._socket.close()
+
+    def _put(self, kind: Kind, length: int) -> None:
+        self._socket.sendall(_HEADER.pack(kind, length))
 
     def _read(self, length: int) -> bytes:
         data = self._file.read(length)
@@ -107,15 +127,16 @@ class Exchange:
         self._inbox: dict[str, queue.SimpleQueue[bytes]] = {}
         self._ended: dict[str, threading.Event] = {}
         self._over, self._ending = threading.Event(), threading.Lock()
+        self._alone = False
         self.stop_wanted = False
         """Whether a host that is connected with this one was asked to stop."""
-        threading.Thread(target=self._beat, daemon=True).start()
+        _start(self._beat)
 
     def add(self, peer: str, link: Link) -> None:
         """Exchange messages with `peer`, and watch it, from now on."""
         self._inbox[peer], self._ended[peer] = queue.SimpleQueue(), threading.Event()
         self._links = {**self._links, peer: link}
-        threading.Thread(target=self._listen, args=(peer, link), daemon=True).start()
+        _start(self._listen, peer, link)
 
     def share(self, owner: str, make: Callable[[], bytes]) -> bytes:
         """Give every host what `make` returns on `owner`; all hosts make the same calls in order.
@@ -133,6 +154,10 @@ class Exchange:
             if peer != owner:
                 self._send(peer, link, payload)
         return payload
+
+    def go_alone(self) -> None:
+        """Need the others no more: one that fails or is lost ends this host no longer."""
+        self._alone = True
 
     def fail(self, sentence: str) -> None:
         """Tell the others that this host fails, and why; what becomes of them matters no more."""
@@ -160,7 +185,10 @@ class Exchange:
     def _beat(self) -> None:
         while not self._over.wait(BEAT_SECONDS):
             kind = Kind.STOP if self._stop_asked() else Kind.BEAT
-            self._tell(kind, b"", besides=self._current)
+            for link in self._links.values():
+                # `_listen` finds it out too, and says it.
+                with suppress(OSError):
+                    link.beat(kind)
 
     def _listen(self, peer: str, link: Link) -> None:
         try:
@@ -183,6 +211,10 @@ class Exchange:
             self._give_up(peer, payload.decode())
 
     def _give_up(self, peer: str, sentence: str) -> None:
+        if self._alone:
+            log.warning("%s The job goes on without it: training is over", sentence)
+            self._ended[peer].set()
+            return
         # Held for good: the first cause is the one that counts.
         if self._ending.acquire(blocking=False):
             self._over.set()
@@ -192,11 +224,15 @@ class Exchange:
     def _tell(self, kind: Kind, payload: bytes, besides: str) -> None:
         for peer, link in self._links.items():
             if peer != besides:
-                try:
+                # `_listen` finds it out too, and says it.
+                with suppress(OSError):
                     link.send(kind, payload)
-                except OSError:
-                    # `_listen` finds it out too, and says it.
-                    continue
+
+
+def _start(work: Callable[..., None], *arguments: object) -> None:
+    # The main thread alone takes SIGTERM, also while it holds the signal back.
+    with held_back():
+        threading.Thread(target=work, args=arguments, daemon=True).start()
 
 
 def _lost(peer: str, error: Exception) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -25,6 +26,7 @@ from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.metrics import Epoch, Training
 from brain_tumor.training.network import (
     build_network,
+    pretrained_digest,
     set_former_weights,
     set_pretrained_weights,
 )
@@ -72,7 +74,7 @@ def train_network(
     # In float32, whatever type training computes in.
     served = build_network(parameters, len(names))
     log.info("Network %s: %d parameters", served.name, served.count_params())
-    keras.mixed_precision.set_global_policy(_policy(parameters))
+    keras.mixed_precision.set_global_policy(compute_policy(parameters))
     with strategy.scope():
         network = build_network(parameters, len(names))
     if former is None:
@@ -154,6 +156,14 @@ def _train(
     return teach(pupil, soup, members, *data, schedule, seed, stop_asked, report, record)
 
 
+def facts_of_host(parameters: Hyperparameters, pretrained: Path | None) -> dict[str, Any]:
+    """Return what training depends on that may differ from host to host, by name."""
+    return {
+        "number of GPUs": len(tf.config.list_physical_devices("GPU")),
+        "weights file in the channel pretrained": pretrained_digest(parameters, pretrained),
+    }
+
+
 def library_versions() -> dict[str, str]:
     """Return the versions that a model depends on."""
     return {
@@ -166,7 +176,8 @@ def library_versions() -> dict[str, str]:
     }
 
 
-def _policy(parameters: Hyperparameters) -> str:
+def compute_policy(parameters: Hyperparameters) -> str:
+    """Return Keras' name of the types that training computes in on this machine."""
     gpus = tf.config.list_physical_devices("GPU")
     wanted = parameters.mixed_precision
     if not (bool(gpus) if wanted is None else wanted):

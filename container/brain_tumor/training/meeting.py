@@ -80,12 +80,22 @@ class _Meeting:
         """Accept a connection from each of the others."""
         _, port = self._addresses[self._hosts.chief]
         missing = set(self._hosts.names) - {self._hosts.chief}
-        with socket.create_server(("", port + 1)) as listener:
+        with self._listen(port + 1) as listener:
             listener.settimeout(_RETRY_SECONDS)
             while missing:
                 self._require_time(sorted(missing)[0], "it has not come")
                 with suppress(TimeoutError):
                     self._accept(listener, missing)
+
+    def _listen(self, port: int) -> socket.socket:
+        try:
+            return socket.create_server(("", port))
+        except OSError as error:
+            raise HostError(
+                f"Host {self._hosts.current} cannot listen on port {port}: {error}. Usual cause: "
+                "another program has it; set BRAIN_TUMOR_CLUSTER_PORT to another, of which the "
+                "next one is free too, on all hosts."
+            ) from error
 
     def _accept(self, listener: socket.socket, missing: set[str]) -> None:
         connection, address = listener.accept()

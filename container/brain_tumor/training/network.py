@@ -1,5 +1,6 @@
 """The network: grey pixels 0-255 in, logits out; a backbone, a mean over its map, a linear head."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -88,6 +89,20 @@ def set_pretrained_weights(
             f"Channel pretrained: {file.name} holds no weights of {parameters.backbone}: {error}. "
             "Wanted the file without top (`..._notop.h5`) that keras.applications publishes for it."
         ) from error
+
+
+def pretrained_digest(parameters: Hyperparameters, pretrained: Path | None) -> str | None:
+    """Return the SHA-256 of the weights file that `set_pretrained_weights` reads from the channel.
+
+    None: it reads none.
+
+    Raises:
+        DataError: the channel is missing, or holds no weights file.
+    """
+    if not parameters.starts_pretrained or parameters.backbone == "lite0":
+        return None
+    with _weights_file(parameters.backbone, pretrained).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def set_former_weights(

@@ -20,6 +20,7 @@ from brain_tumor.data.report import write_report
 from brain_tumor.errors import BrainTumorError
 from brain_tumor.logs import configure_logging
 from brain_tumor.settings import load_settings
+from brain_tumor.training.agreement import require_the_same
 from brain_tumor.training.channels import Channels, read_channels
 from brain_tumor.training.checkpoints import Checkpoints, identity_of, pack, unpack
 from brain_tumor.training.cluster import Cluster, Hosts, read_hosts
@@ -93,7 +94,7 @@ def main() -> None:
             model_dir=Path(given.model_dir),
             output_dir=Path(given.output_data_dir),
             hosts=read_hosts(given.resource_config),
-            end=partial(_end, failure),
+            end=partial(_end, failure, Path(given.model_dir)),
             checkpoint_dir=Path(environment.base_dir) / "checkpoints",
             warm_pool_cache=load_settings().warm_pool_cache,
         )
@@ -105,16 +106,18 @@ def main() -> None:
             log.exception("output/failure cannot be written")
             # The toolkit would try to write it too, fail, and end with 0.
             os._exit(exit_code)
-        if isinstance(error, BrainTumorError):
+        # It stands for 1 always; a host's error may have another exit code behind it.
+        if isinstance(error, BrainTumorError) and exit_code == 1:
             raise errors.ClientError(cause) from error
         raise JobFailedError(cause, exit_code) from error
     stop.ignore()
 
 
-def _end(failure: FailureFile, sentence: str) -> NoReturn:
+def _end(failure: FailureFile, model_dir: Path, sentence: str) -> NoReturn:
     """End the process from another thread: the main one may hang in a collective for ever."""
     log.error("%s", sentence)
     failure.write(shortened(sentence))
+    artifact.remove_leftovers(model_dir)
     logging.shutdown()
     os._exit(1)
 
@@ -154,25 +157,31 @@ def _train(
     if parameters.continues:
         former = read_former(job.channels[_FORMER], parameters, channels.class_names)
 
+    # --- What training depends on is the same on all hosts ---
+    from brain_tumor.training import assess, events, learn, quality, report
+    from brain_tumor.training.export import Servable
+
+    identity = identity_of(channels, parameters, former, learn.compute_policy(parameters))
+    pretrained = job.channels.get("pretrained")
+    require_the_same(cluster, lambda: {**identity, **learn.facts_of_host(parameters, pretrained)})
+
     # --- What former runs of this job did: SageMaker restores their checkpoints ---
     checkpoints = None
-    if cluster.is_chief:
-        checkpoints = _open_checkpoints(job, channels, parameters, former)
+    # SageMaker makes the folder where the job has a CheckpointConfig.
+    if cluster.is_chief and job.checkpoint_dir and job.checkpoint_dir.is_dir():
+        checkpoints = Checkpoints(job.checkpoint_dir, identity)
     past = cluster.given_by_chief(
         lambda: checkpoints.newest() if checkpoints else Past(), pack, unpack
     )
     deadline.spend(past.seconds)
 
     # --- Training ---
-    from brain_tumor.training import assess, events, learn, quality, report
-    from brain_tumor.training.export import Servable
-
     event_log = events.EventLog(job.output_dir.parent / events.FOLDER)
     network, training = learn.train_network(
         channels,
         parameters,
         stop_asked,
-        job.channels.get("pretrained"),
+        pretrained,
         deadline.for_training(),
         Record(past, checkpoints.write if checkpoints else None, cluster.clock),
         former,
@@ -182,6 +191,7 @@ def _train(
     if not cluster.is_chief:
         # The platform puts the files of all hosts together: one of them may write.
         return
+    cluster.go_alone()
     stop_asked = cluster.anywhere(stop_asked)
 
     # --- What validation teaches: the temperature, what is foreign, what is uncertain ---
@@ -214,18 +224,6 @@ def _train(
         artifact.save(job.model_dir, servable, info, assess.check_images(channels, parameters.seed))
     _announce(findings)
     log.info("The model is in %s, the reports are in %s", job.model_dir, job.output_dir)
-
-
-def _open_checkpoints(
-    job: Job, channels: Channels, parameters: Hyperparameters, former: FormerModel | None
-) -> Checkpoints | None:
-    """Open the folder of checkpoints; SageMaker makes it where the job has a CheckpointConfig."""
-    if job.checkpoint_dir is None or not job.checkpoint_dir.is_dir():
-        return None
-    identity = identity_of(channels, parameters)
-    if former is not None:
-        identity["former model"] = former.origin()
-    return Checkpoints(job.checkpoint_dir, identity)
 
 
 def _announce(findings: "Findings") -> None:

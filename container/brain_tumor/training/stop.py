@@ -2,7 +2,8 @@
 
 import os
 import signal
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 _SAID = b"SIGTERM: training ends after this step, then the best model so far is saved\n"
 
@@ -18,6 +19,16 @@ def hold_back() -> None:
 def let_through() -> None:
     """Take back what `hold_back` did; a SIGTERM that waits arrives."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Let a SIGTERM wait; threads that are started meanwhile, and theirs, never take one."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class StopSignal:

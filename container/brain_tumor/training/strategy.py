@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from brain_tumor.errors import HyperparameterError
 from brain_tumor.training.cluster import Cluster
+from brain_tumor.training.stop import held_back
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def make_strategy(cluster: Cluster) -> tf.distribute.Strategy:
     if cluster.size > 1:
         # TensorFlow reads it, as does a library that asks where it runs.
         os.environ["TF_CONFIG"] = cluster.tf_config()
-        with _own_sigterm():
+        with own_sigterm():
             return tf.distribute.MultiWorkerMirroredStrategy()
     if len(tf.config.list_physical_devices("GPU")) > 1:
         return tf.distribute.MirroredStrategy()
@@ -45,11 +46,17 @@ def make_strategy(cluster: Cluster) -> tf.distribute.Strategy:
 
 
 @contextmanager
-def _own_sigterm() -> Iterator[None]:
-    """Keep what SIGTERM does: TensorFlow's preemption notifier would take the signal for itself."""
+def own_sigterm() -> Iterator[None]:
+    """Keep what SIGTERM does: TensorFlow's preemption notifier would take the signal for itself.
+
+    One that comes meanwhile waits, and is not lost: hosts may wait here for the slowest.
+    """
     handler = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, handler)
+    with held_back():
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, handler)
 
 
 def require_a_scan_for_each(batch_size: int, strategy: tf.distribute.Strategy) -> None:

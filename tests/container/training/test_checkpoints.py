@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brain_tumor.errors import CheckpointError
+from brain_tumor.errors import CheckpointError, DiskFullError
 from brain_tumor.training.checkpoints import Checkpoints
 from brain_tumor.training.metrics import Epoch, Fit
 from brain_tumor.training.record import LoopState, Past, Record, Weights
@@ -180,7 +180,7 @@ def test_a_full_disk_leaves_the_former_ones_and_nothing_half_written(
             full.write(b"x" * 10_000)
 
     monkeypatch.setattr(np, "savez", fill)
-    with pytest.raises(OSError, match="No space left on device"):
+    with pytest.raises(DiskFullError, match="No space left on device"):
         checkpoints.write(_past(10))
     (file,) = tmp_path.iterdir()
     assert _steps(_read(file)) == 5

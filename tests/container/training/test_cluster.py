@@ -13,6 +13,7 @@ from brain_tumor.errors import DataError
 from brain_tumor.settings import Settings
 from brain_tumor.training.cluster import ALONE, Cluster, Hosts, read_hosts
 from brain_tumor.training.exchange import HostError
+from brain_tumor.training.failure import exit_code_of
 from brain_tumor.training.meeting import join
 from tests.hosts import free_ports, meet
 
@@ -100,6 +101,24 @@ def test_an_error_becomes_one_that_names_its_host() -> None:
 
     for name, error in zip(("algo-1", "algo-2"), meet(("algo-1", "algo-2"), call), strict=True):
         assert str(error) == f"Host {name}: Train.zip is damaged"
+
+
+def test_what_a_host_ends_with_is_its_exit_code_beside_others_too() -> None:
+    def call(cluster: Cluster) -> object:
+        raise SystemExit(7)
+
+    for error in meet(("algo-1", "algo-2"), call):
+        assert exit_code_of(error) == 7
+
+
+def test_a_port_that_is_taken_is_named_with_the_host_and_the_setting() -> None:
+    port = next(free_ports())
+    settings = Settings(cluster_addresses={"a": f"127.0.0.1:{port}", "b": "127.0.0.1:1"})
+    with (
+        socket.create_server(("", port + 1)),
+        pytest.raises(HostError, match=rf"Host a cannot .* {port + 1}: .*BRAIN_TUMOR_CLUSTER_PORT"),
+    ):
+        join(Hosts(("a", "b"), "a"), settings, lambda: False, pytest.fail)
 
 
 def test_strangers_at_the_chiefs_port_are_hung_up_on() -> None:

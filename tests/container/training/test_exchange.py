@@ -1,5 +1,6 @@
 """training.exchange: messages between hosts, here between threads over loopback sockets."""
 
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -152,6 +153,57 @@ def test_all_hosts_finish_once_the_chief_does(hosts: dict[str, Host]) -> None:
     hosts["algo-1"].exchange.finish()
     assert {done.get(timeout=WAIT) for _ in HOSTS[1:]} == set(HOSTS[1:])
     assert all(host.ended.empty() for host in hosts.values())
+
+
+def test_a_chief_who_has_gone_alone_outlives_the_loss_and_the_failure_of_others(
+    hosts: dict[str, Host], caplog: pytest.LogCaptureFixture
+) -> None:
+    chief = hosts["algo-1"]
+    chief.exchange.go_alone()
+    hosts["algo-2"].exchange.fail("Host algo-2: its disk is full")
+    hosts["algo-3"].sockets[0].shutdown(socket.SHUT_RDWR)
+    # It waits for neither of them, and is not ended.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(chief.exchange.finish).result(WAIT)
+    assert chief.ended.empty()
+    assert "Host algo-2: its disk is full The job goes on without it" in caplog.text
+    assert "Host algo-3 is gone" in caplog.text
+
+
+def test_beats_reach_the_others_while_one_is_sent_much_for_long() -> None:
+    host = _host("algo-1")
+    slow, quick = socket.socketpair(), socket.socketpair()
+    with slow[0], slow[1], quick[0], quick[1], ThreadPoolExecutor(1) as pool:
+        busy, other = Link(slow[0], WAIT), Link(quick[1], WAIT)
+        host.exchange.add("algo-2", busy)
+        host.exchange.add("algo-3", Link(quick[0], WAIT))
+        # Nobody reads it yet, so that the sender holds the link.
+        sent = pool.submit(busy.send, Kind.DATA, bytes(5_000_000))
+        assert slow[1].recv(1)
+        # The first may have been on its way already.
+        assert [other.receive() for _ in range(3)] == [(Kind.BEAT, b"")] * 3
+        assert not sent.done()
+        slow[1].shutdown(socket.SHUT_RDWR)
+        assert isinstance(sent.exception(WAIT), OSError)
+        host.leave()
+
+
+def test_threads_of_an_exchange_leave_sigterm_to_the_main_thread() -> None:
+    masks: SimpleQueue[set[int]] = SimpleQueue()
+
+    def note(*_: object) -> bool:
+        masks.put(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+        return False
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        exchange = Exchange("algo-2", "algo-1", note, note)
+        exchange.add("algo-1", Link(ours, WAIT))
+        beating = masks.get(timeout=WAIT)
+        theirs.shutdown(socket.SHUT_RDWR)
+        listening = masks.get(timeout=WAIT)
+    assert signal.SIGTERM in beating & listening
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_messages_arrive_whole_and_in_order() -> None:

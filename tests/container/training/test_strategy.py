@@ -1,8 +1,10 @@
 """training.strategy: how a batch is divided, and that it makes no difference."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 from itertools import islice
 from pathlib import Path
 
@@ -15,7 +17,13 @@ from numpy.typing import NDArray
 
 from brain_tumor.errors import HyperparameterError
 from brain_tumor.training.cluster import ALONE
-from brain_tumor.training.strategy import Part, make_strategy, require_a_scan_for_each, spread
+from brain_tumor.training.strategy import (
+    Part,
+    make_strategy,
+    own_sigterm,
+    require_a_scan_for_each,
+    spread,
+)
 from tests.hosts import free_ports
 
 Weights = list[NDArray[np.float32]]
@@ -43,6 +51,19 @@ def test_a_batch_too_small_to_be_divided_is_refused() -> None:
     require_a_scan_for_each(4, Four())
     with pytest.raises(HyperparameterError, match=r"batch-size=3 .* 4 processors .* 4 or more"):
         require_a_scan_for_each(3, Four())
+
+
+def test_a_sigterm_that_comes_while_the_hosts_are_joined_is_heeded_afterwards() -> None:
+    heard: list[str] = []
+    former = signal.signal(signal.SIGTERM, lambda *_: heard.append("by us"))
+    try:
+        with own_sigterm():
+            # As TensorFlow's preemption notifier does.
+            signal.signal(signal.SIGTERM, lambda *_: heard.append("by TensorFlow"))
+            signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        assert heard == ["by us"]
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 def _start(out: Path, *strategies: str, **env: str) -> "subprocess.Popen[bytes]":
