@@ -5,12 +5,14 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from brain_tumor.errors import CheckpointError, DiskFullError
-from brain_tumor.training.checkpoints import Checkpoints
+from brain_tumor.training.checkpoints import Checkpoints, identity_of
 from brain_tumor.training.metrics import Epoch, Fit
 from brain_tumor.training.record import LoopState, Past, Record, Weights
 from brain_tumor.training.schedule import Position
@@ -160,6 +162,21 @@ def test_one_of_another_job_is_refused_by_name_and_left_there(
     assert sentence in str(refused.value)
     assert "CheckpointConfig.S3Uri" in str(refused.value)
     assert file.exists()
+
+
+def test_one_that_was_computed_in_other_types_is_refused(tmp_path: Path) -> None:
+    table = SimpleNamespace(digests=["0"], labels=["a"])
+    channels: Any = SimpleNamespace(train=table, val=table, class_names=["a", "b"])
+    here, there = (
+        identity_of(channels, PARAMETERS, None, policy) for policy in ("mixed_float16", "float32")
+    )
+    Checkpoints(tmp_path, there).write(_past(5))
+    # Its optimizer has a variable less.
+    with pytest.raises(
+        CheckpointError,
+        match=r"loaded: compute type is float32 there and mixed_float16 here\. Give",
+    ):
+        Checkpoints(tmp_path, here).newest()
 
 
 def test_one_of_another_format_is_refused(tmp_path: Path) -> None:

@@ -191,13 +191,16 @@ def test_beats_reach_the_others_while_one_is_sent_much_for_long() -> None:
 def test_threads_of_an_exchange_leave_sigterm_to_the_main_thread() -> None:
     masks: SimpleQueue[set[int]] = SimpleQueue()
 
-    def note(*_: object) -> bool:
+    def end(_: str) -> None:
+        masks.put(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+    def stop_asked() -> bool:
         masks.put(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
         return False
 
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        exchange = Exchange("algo-2", "algo-1", note, note)
+        exchange = Exchange("algo-2", "algo-1", stop_asked, end)
         exchange.add("algo-1", Link(ours, WAIT))
         beating = masks.get(timeout=WAIT)
         theirs.shutdown(socket.SHUT_RDWR)

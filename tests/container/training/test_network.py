@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 
 from brain_tumor.errors import DataError
 from brain_tumor.training.hyperparameters import Hyperparameters
-from brain_tumor.training.network import FEATURES, at_size, build_network, set_pretrained_weights
+from brain_tumor.training.network import (
+    FEATURES,
+    at_size,
+    build_network,
+    pretrained_digest,
+    set_pretrained_weights,
+)
 from brain_tumor.training.small import FusedBatchNormalization
 
 PARAMETERS = Hyperparameters(image_size=32, backbone="small")
@@ -141,6 +147,18 @@ def test_weights_of_another_network_are_refused_with_the_files_name(tmp_path: Pa
     network = build_network(parameters, 3)
     with pytest.raises(DataError, match=r"other\.h5 holds no weights of efficientnetv2-b0"):
         set_pretrained_weights(network, parameters, tmp_path)
+
+
+def test_files_of_other_weights_have_other_digests_and_what_reads_none_has_none(
+    tmp_path: Path,
+) -> None:
+    def digest(weights: bytes, backbone: str = "efficientnetv2-b0") -> str | None:
+        (tmp_path / "any_notop.h5").write_bytes(weights)
+        parameters = Hyperparameters.model_validate({"backbone": backbone})
+        return pretrained_digest(parameters, tmp_path)
+
+    assert digest(b"one") == digest(b"one") != digest(b"other")
+    assert digest(b"one", "lite0") is digest(b"one", "small") is None
 
 
 def test_training_from_scratch_leaves_the_random_weights() -> None:
