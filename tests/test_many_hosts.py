@@ -90,7 +90,7 @@ def test_a_host_that_cannot_read_its_data_ends_all_with_its_name_and_cause(
 def test_a_host_that_is_lost_after_training_does_not_fail_the_job(
     tmp_path: Path, parts: Channels
 ) -> None:
-    hosts = make_hosts(tmp_path, [parts] * 2, SMALL)
+    hosts = make_hosts(tmp_path, [parts] * 2, {**SMALL, "epochs": "1"})
     with start(hosts) as processes:
         log = hosts["algo-1"] / "stderr.log"
         deadline = time.monotonic() + 120
