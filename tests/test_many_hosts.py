@@ -53,7 +53,8 @@ def test_a_stop_that_one_host_hears_ends_all_with_the_model_of_all_shards(
 
 
 LOST = [(signal.SIGKILL, "is gone"), (signal.SIGSTOP, "says nothing any more")]
-if not os.environ.get("BRAIN_TUMOR_LONG_TESTS"):
+LONG = os.environ.get("BRAIN_TUMOR_LONG_TESTS")
+if not LONG:
     # How a host that is frozen is noticed is tested beside `exchange`.
     del LOST[1:]
 
@@ -87,6 +88,7 @@ def test_a_host_that_cannot_read_its_data_ends_all_with_its_name_and_cause(
         )
 
 
+@pytest.mark.skipif(not LONG, reason="that the chief goes on is tested beside `exchange`")
 def test_a_host_that_is_lost_after_training_does_not_fail_the_job(
     tmp_path: Path, parts: Channels
 ) -> None:
