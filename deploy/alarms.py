@@ -44,6 +44,20 @@ def make(aws: Aws, endpoint: str, limits: Limits | None, topic: str | None = Non
     return named
 
 
+def options(aws: Aws, endpoint: str) -> dict[str, Any]:
+    """Give the options of `endpoint` of which its alarms were made."""
+    names = [f"{endpoint}-{name}" for name in ("errors", "latency", "p99")]
+    found = aws.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
+    known: dict[str, Any] = {}
+    for alarm in found:
+        if alarm["AlarmName"] == names[0]:
+            known["topic"] = next(iter(alarm["AlarmActions"]), None)
+        else:
+            option = "mean_ms" if alarm["AlarmName"] == names[1] else "p99_ms"
+            known[option] = alarm["Threshold"] / 1000
+    return known
+
+
 _ERRORS = _Alarm(
     "errors",
     "Invocation5XXErrors",

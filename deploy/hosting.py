@@ -12,6 +12,8 @@ _SHADOW = "shadow"
 # A model that is loaded, checked and warm takes seconds; fetching the image takes minutes.
 _START_SECONDS = 480
 _ASYNC_CONCURRENCY = 4
+ASYNC_SETTINGS = {"BRAIN_TUMOR_MAX_BODY_MB": "1024"}
+"""Of an asynchronous container: what SageMaker lets through; elsewhere less is allowed."""
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,19 @@ def policies(aws: Aws, endpoint: str) -> list[dict[str, Any]]:
     return found
 
 
+def options(aws: Aws, endpoint: str) -> dict[str, Any]:
+    """Give the options of `endpoint` by which it scales; none where it does not."""
+    target = describe(aws, endpoint)
+    if not target:
+        return {}
+    known = {"instances": target["MinCapacity"], "most_instances": target["MaxCapacity"]}
+    for policy in policies(aws, endpoint):
+        tracking = policy.get("TargetTrackingScalingPolicyConfiguration", {})
+        if "PredefinedMetricSpecification" in tracking:
+            known["requests_a_minute"] = tracking["TargetValue"]
+    return known
+
+
 def stop(aws: Aws, endpoint: str) -> None:
     """Forget autoscaling, with its policies, where there is any."""
     if describe(aws, endpoint):

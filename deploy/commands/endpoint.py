@@ -3,8 +3,9 @@
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from deploy import alarms, endpoint_life, hosting, image, models, names, scaling
+from deploy import alarms, endpoint_life, hosting, image, models, names, running, scaling
 from deploy.errors import DeployError
 from deploy.hosting import Hosting
 from deploy.options import aws_command
@@ -60,18 +61,21 @@ from deploy.session import Aws
     callback=image.parse_settings,
     help="A variable of the container, such as BRAIN_TUMOR_THREADS=16.",
 )
-@click.option("--update", is_flag=True, help="Exchange what an endpoint runs, while it answers.")
+@click.option("--update", is_flag=True, help="Exchange what is named, while it answers.")
 @click.option("--wait/--no-wait", default=True, help="Wait until it answers.")
 def endpoint(aws: Aws, name: str | None, **chosen: Any) -> None:
     """Let a trained model answer requests, until `delete`.
 
     Alarms watch errors and latency. --update brings the new model up beside the old one, and goes
-    back to the old one when it does not come up or an alarm goes off.
+    back to the old one when it does not come up or an alarm goes off. What its options leave out
+    stays as it is, but for the image.
     """
     name = names.endpoint(aws, name)
-    choice = _hosting(chosen)
     there = endpoint_life.describe(aws, name)
     lives = there is not None and there["EndpointStatus"] != "Failed"
+    if there and lives and chosen["update"]:
+        chosen = _keep(running.options(aws, there), chosen)
+    choice = _hosting(chosen)
     if lives and not chosen["update"]:
         raise DeployError(
             f"The endpoint {name} is there already: exchange what it runs by --update, or give "
@@ -88,17 +92,24 @@ def endpoint(aws: Aws, name: str | None, **chosen: Any) -> None:
         click.echo(f"{name} runs exactly this already.")
         _wait(aws, name, config, chosen)
     else:
-        if not chosen["wait"] and scaling.describe(aws, name):
-            raise DeployError(
-                f"{name} scales, which has to stop for an update and to start again after it: "
-                "leave out --no-wait."
-            )
-        with scaling.paused(aws, name):
-            endpoint_life.update(aws, name, config, hosting.deployment(choice, made))
-            _wait(aws, name, config, chosen)
+        _exchange(aws, name, config, hosting.deployment(choice, made), chosen)
     if chosen["wait"]:
         _scale(aws, name, choice, chosen)
         click.echo(f"Next: python -m deploy predict scan.jpg --endpoint {name}")
+
+
+def _keep(runs: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
+    """Let what the command line leaves out be as it runs, and tell what changes."""
+    source = click.get_current_context().get_parameter_source
+    given = {name for name in chosen if source(name) is not ParameterSource.DEFAULT}
+    for name in sorted(given & runs.keys()):
+        if runs[name] != chosen[name]:
+            click.echo(f"{name.replace('_', ' ')}: {runs[name]} -> {chosen[name]}")
+    if given.intersection(running.KINDS):
+        runs = {name: value for name, value in runs.items() if name not in running.KINDS}
+    if chosen["multi_model"]:
+        runs.pop("source", None)
+    return {**chosen, **{name: value for name, value in runs.items() if name not in given}}
 
 
 def _hosting(chosen: dict[str, Any]) -> Hosting:
@@ -130,8 +141,7 @@ def _hosting(chosen: dict[str, Any]) -> Hosting:
 def _make_config(aws: Aws, name: str, choice: Hosting, chosen: dict[str, Any]) -> str:
     environment = chosen["environment"]
     if choice.kind == "async":
-        # What SageMaker lets through; elsewhere less is allowed.
-        environment = {"BRAIN_TUMOR_MAX_BODY_MB": "1024", **environment}
+        environment = {**hosting.ASYNC_SETTINGS, **environment}
 
     def make(source: str) -> str:
         return models.make(
@@ -154,6 +164,19 @@ def _make_watching(aws: Aws, name: str, choice: Hosting, chosen: dict[str, Any])
     limits = alarms.Limits(chosen["mean_ms"], chosen["p99_ms"])
     # What waits in a queue may take its time.
     return alarms.make(aws, name, None if choice.kind == "async" else limits, chosen["topic"])
+
+
+def _exchange(
+    aws: Aws, name: str, config: str, deployment: dict[str, Any], chosen: dict[str, Any]
+) -> None:
+    if not chosen["wait"] and scaling.describe(aws, name):
+        raise DeployError(
+            f"{name} scales, which has to stop for an update and to start again after it: leave "
+            "out --no-wait."
+        )
+    with scaling.paused(aws, name):
+        endpoint_life.update(aws, name, config, deployment)
+        _wait(aws, name, config, chosen)
 
 
 def _wait(aws: Aws, name: str, config: str, chosen: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from deploy import endpoint_life
+from deploy import endpoint_life, running
 from deploy.errors import DeployError
 from deploy.session import Aws
 from tests.deploy import loopback
@@ -164,6 +164,67 @@ def test_an_endpoint_is_updated_beside_the_old_one_and_rolled_back_by_alarms(rea
     assert targets["ScalableTargets"] == []
     again = succeed("endpoint", "--yes", "--model", OTHER, "--update", "--instances", 2)
     assert "runs exactly this already" in again
+
+
+def test_an_update_keeps_what_it_does_not_name_and_tells_what_changes(ready: str) -> None:
+    topic = f"arn:aws:sns:{loopback.REGION}:{loopback.ACCOUNT}:brain-tumor-news"
+    succeed(
+        *("endpoint", "--yes", "--model", MODEL, "--instance-type", "ml.c5.xlarge"),
+        *("--instances", 2, "--most-instances", 4, "--requests-a-minute", 500, "--capture", 10),
+        *("--topic", topic, "--mean-ms", 700, "--p99-ms", 900, "-e", "BRAIN_TUMOR_THREADS=2"),
+    )
+    before, scales = _config(), _scaling()
+    alarms = loopback.client("cloudwatch").describe_alarms
+    watched = [(item["Threshold"], item["AlarmActions"]) for item in alarms()["MetricAlarms"]]
+    assert "runs exactly this already" in succeed("endpoint", "--yes", "--update")
+    printed = succeed("endpoint", "--yes", "--update", "--model", OTHER)
+    assert f"source: {MODEL} -> {OTHER}\n" in printed
+    (old,), (new,) = before["ProductionVariants"], _config()["ProductionVariants"]
+    containers = [_model(item.pop("ModelName"))["PrimaryContainer"] for item in (old, new)]
+    assert [item.pop("ModelDataUrl") for item in containers] == [MODEL, OTHER]
+    assert containers[0] == containers[1]
+    assert old == new
+    assert _config()["DataCaptureConfig"] == before["DataCaptureConfig"]
+    assert _scaling() == scales
+    assert watched == [(i["Threshold"], i["AlarmActions"]) for i in alarms()["MetricAlarms"]]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        ("--model", MODEL, "--serverless", "--memory-mb", 4096, "--concurrency", 7),
+        ("--model", MODEL, "--async", "--instances", 0, "--most-instances", 2),
+        ("--multi-model", f"s3://{loopback.BUCKET}/models/"),
+    ],
+)
+def test_an_update_keeps_the_kind(ready: str, kind: tuple[object, ...]) -> None:
+    succeed("endpoint", "--yes", *kind)
+    before = _config()["EndpointConfigName"]
+    assert "runs exactly this already" in succeed("endpoint", "--yes", "--update")
+    assert _config()["EndpointConfigName"] == before
+
+
+def test_an_update_keeps_the_shadow(account: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    aws = Aws(None, loopback.REGION)
+    # moto forgets it.
+    config = {
+        "ProductionVariants": [
+            {
+                **{"ModelName": MODEL, "InitialVariantWeight": 1.0},
+                **{"InstanceType": "ml.c5.large", "InitialInstanceCount": 1},
+            }
+        ],
+        "ShadowProductionVariants": [{"ModelName": OTHER, "InitialVariantWeight": 0.3}],
+    }
+    client = aws.client("sagemaker")
+    monkeypatch.setattr(client, "describe_endpoint_config", lambda **_: config)
+    monkeypatch.setattr(
+        client,
+        "describe_model",
+        lambda **of: {"PrimaryContainer": {"Image": "i", "ModelDataUrl": of["ModelName"]}},
+    )
+    kept = running.options(aws, {"EndpointName": NAME, "EndpointConfigName": "c"})
+    assert (kept["source"], kept["shadow"], kept["shadow_percent"]) == (MODEL, OTHER, 30)
 
 
 def test_the_update_waits_with_the_old_machines_and_names_every_alarm(
