@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from typing import Any
 
 from deploy.errors import DeployError
@@ -20,6 +21,27 @@ def ours(aws: Aws, name: str) -> str:
             "find things: choose another, or another --project."
         )
     return name
+
+
+def job(aws: Aws, name: str, longest: int = 63) -> str:
+    """Give the name of a job as it is; of tuning jobs `longest` is less.
+
+    Raises:
+        DeployError: it is not ours, or SageMaker would not take it.
+    """
+    if not is_job(aws, ours(aws, name), longest):
+        raise DeployError(
+            f"The name {name} does not do: SageMaker takes letters, digits and dashes, "
+            f"here at most {longest} in all, of which {len(aws.project) + 1} are the project's: "
+            "give another one by --name."
+        )
+    return name
+
+
+def is_job(aws: Aws, name: str, longest: int = 63) -> bool:
+    """Whether a job of the project can have this name."""
+    pattern = rf"{re.escape(aws.project)}(-+[a-zA-Z0-9]+)+"
+    return len(name) <= longest and bool(re.fullmatch(pattern, name))
 
 
 def endpoint(aws: Aws, name: str | None) -> str:

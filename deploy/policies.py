@@ -102,6 +102,12 @@ def execution_policy(aws: Aws) -> Policy:
             [aws.arn("logs", "log-group:/aws/sagemaker/*", region="*")],
         ),
         _allow("WriteMetrics", ["cloudwatch:PutMetricData"], "*", StringLike=names),
+        # As the role, SageMaker asks for the alarms that roll an update back.
+        _allow(
+            "WatchUpdate",
+            ["cloudwatch:DescribeAlarms"],
+            [aws.arn("cloudwatch", f"alarm:{aws.project}-*", region="*")],
+        ),
         # What an asynchronous endpoint did.
         _allow("TellTopic", ["sns:Publish"], [aws.arn("sns", f"{aws.project}-*", region="*")]),
         # Jobs that a pipeline starts are named by the platform.

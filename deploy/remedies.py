@@ -179,7 +179,8 @@ RULES = (
     Rule(
         "ResourceLimitExceeded|ServiceQuotaExceededException|LimitExceededException|LimitExceeded",
         r"limit '(?P<quota>[^']+)' is (?P<limit>\d+)",
-        "The account's quota '{quota}' is {limit}: ask for more by `aws service-quotas "
+        "The account's quota '{quota}' is {limit}: let an administrator ask for more by "
+        "`aws service-quotas "
         "request-service-quota-increase --service-code sagemaker --desired-value 1 --quota-code "
         "$(aws service-quotas list-service-quotas --service-code sagemaker --output text --query "
         "\"Quotas[?QuotaName=='{quota}'].QuotaCode\")`, or take another --instance-type.",
@@ -187,8 +188,8 @@ RULES = (
     Rule(
         "ResourceLimitExceeded|ServiceQuotaExceededException|LimitExceededException|LimitExceeded",
         "",
-        "A quota of the account is reached ({message}): ask for more in the console of Service "
-        "Quotas, or free some by `python -m deploy delete`.",
+        "A quota of the account is reached ({message}): let an administrator ask for more in the "
+        "console of Service Quotas, or free some by `python -m deploy delete`.",
     ),
     Rule(
         ".*",
@@ -208,6 +209,12 @@ RULES = (
         r"(perform|authorized to).*? (?P<action>[\w-]+:\w+).*(?P<scp>service control policy)",
         "Your organisation forbids {action} (a service control policy): only its administrators "
         "can allow it; `aws organizations describe-organization` names the account to ask.",
+    ),
+    Rule(
+        "AccessDenied",
+        r"authorized to perform: iam:CreatePolicy",
+        "The execution role's policy is missing, or is that of another version, and nobody but an "
+        "administrator may make it: let one run `python -m deploy iam --no-user`.",
     ),
     Rule(
         "AccessDenied.*|UnauthorizedOperation|403|Forbidden|AuthorizationError|ValidationException",

@@ -6,33 +6,40 @@ import click
 
 from deploy import credentials, policies, tags
 from deploy.commands.setup import make_policy
+from deploy.errors import DeployError, or_none
 from deploy.options import aws_command
 from deploy.resources.access import user_name
 from deploy.session import Aws
 
 _HINT = """Does your company sign in by a portal (IAM Identity Center, SSO)? Then make no user:
-put the policy into a permission set (`iam --policy-only`), and run `aws configure sso`."""
+put the policy into a permission set (`iam --policy-only`), make the execution role's policy
+(`iam --no-user`), and run `aws configure sso`."""
 
 
 @aws_command(
     "iam --policy-only --profile admin > policy.json",
     "iam --profile admin --new-profile brain-tumor",
+    "iam --profile admin --no-user",
     name="iam",
 )
 @click.option("--policy-only", is_flag=True, help="Print the user's policy as JSON; make nothing.")
 @click.option(
+    "--user/--no-user", default=True, help="Make a user, or the execution role's policy alone."
+)
+@click.option(
     "--new-profile",
-    default="brain-tumor",
-    show_default=True,
-    help="Profile of ~/.aws into which the user's key is written.",
+    help="Profile of ~/.aws into which the user's key is written. [default: the project]",
 )
 @click.option("--policy-file", type=click.Path(path_type=Path), help="Write the policy here too.")
-def iam(aws: Aws, policy_only: bool, new_profile: str, policy_file: Path | None) -> None:
+def iam(
+    aws: Aws, policy_only: bool, user: bool, new_profile: str | None, policy_file: Path | None
+) -> None:
     """Make a user with the least rights that this work needs, and write its key into ~/.aws.
 
     An administrator runs it once (--profile). The policy names the project's own resources and is
     printed for review. The key goes into a profile, readable by you alone, and is shown nowhere.
-    It makes the execution role's policy too, which the user may use but not change.
+    It makes the execution role's policy too, which the user may use but not change. Run it again
+    after an update of this program: `setup` refuses a policy of another version.
     """
     policy = policies.as_json(policies.user_policy(aws))
     if policy_file:
@@ -40,19 +47,26 @@ def iam(aws: Aws, policy_only: bool, new_profile: str, policy_file: Path | None)
     click.echo(policy)
     if policy_only:
         return
+    if not user:
+        _make_execution_policy(aws)
+        return
     click.echo(_HINT)
-    name = user_name(aws)
-    aws.confirm(f"Make the user {name}, who may do this and nothing else?")
+    profile = new_profile or aws.project
+    has_key = _has_key(aws, profile)
+    aws.confirm(f"Make the user {user_name(aws)}, who may do this and nothing else?")
     make_policy(aws, "execution", policies.execution_policy(aws))
     make_user(aws, make_policy(aws, "user", policies.user_policy(aws)))
-    if credentials.has(new_profile):
-        click.echo(f"The profile {new_profile} has a key already; no other was made.")
-    elif not aws.dry_run:
-        _write_key(aws, new_profile)
+    if has_key:
+        click.echo(f"The profile {profile} has the user's key already; no other was made.")
     else:
-        aws.client("iam").create_access_key(UserName=name)
-        click.echo(f"would write the key into the profile {new_profile}")
-    click.echo(f"Next: export AWS_PROFILE={new_profile}; python -m deploy setup")
+        _write_key(aws, profile)
+    click.echo(f"Next: export AWS_PROFILE={profile}; python -m deploy setup")
+
+
+def _make_execution_policy(aws: Aws) -> None:
+    aws.confirm(f"Make the policy {policies.policy_arn(aws, 'execution')}?")
+    click.echo(f"made {make_policy(aws, 'execution', policies.execution_policy(aws))}")
+    click.echo("Next: who has the policy above runs python -m deploy setup")
 
 
 def make_user(aws: Aws, policy_arn: str) -> None:
@@ -68,7 +82,30 @@ def make_user(aws: Aws, policy_arn: str) -> None:
     client.attach_user_policy(UserName=user_name(aws), PolicyArn=policy_arn)
 
 
+def _has_key(aws: Aws, profile: str) -> bool:
+    """Whether a profile has a key of the user.
+
+    Raises:
+        DeployError: it has another, perhaps of a user that was deleted; it is left as it is.
+    """
+    held = credentials.key_id(profile)
+    if held is None or aws.dry_run:
+        return False
+    told = or_none(aws.client("iam").list_access_keys, UserName=user_name(aws))
+    keys = [key["AccessKeyId"] for key in told["AccessKeyMetadata"]] if told else []
+    if held not in keys:
+        raise DeployError(
+            f"The profile {profile} has the key {held}, which is none of {user_name(aws)} (of a "
+            f"deleted user, perhaps): remove it from {credentials.path()}, or give another "
+            "--new-profile."
+        )
+    return True
+
+
 def _write_key(aws: Aws, profile: str) -> None:
     key = aws.client("iam").create_access_key(UserName=user_name(aws))["AccessKey"]
+    if aws.dry_run:
+        click.echo(f"would write the key into the profile {profile}")
+        return
     path = credentials.write(profile, key["AccessKeyId"], key["SecretAccessKey"], aws.region)
     click.echo(f"The user's key is in the profile {profile} of {path}.")

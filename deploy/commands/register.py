@@ -116,9 +116,11 @@ def _reports(folder: Path) -> dict[str, Path]:
 
 def _model_of(aws: Aws, folder: Path) -> str:
     """Give the archive of the job whose name the folder has, else that of the folder's model."""
+    name = folder.resolve().name
     describe = aws.client("sagemaker").describe_training_job
-    if or_none(describe, TrainingJobName=folder.name):
-        return models.job_archive(aws, folder.name)
+    # AWS answers other names by an error, and the user's policy allows no other project's.
+    if names.is_job(aws, name) and or_none(describe, TrainingJobName=name):
+        return models.job_archive(aws, name)
     return models.upload_folder(aws, folder / "model")
 
 

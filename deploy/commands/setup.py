@@ -150,8 +150,8 @@ def make_policy(aws: Aws, part: str, policy: policies.Policy) -> str:
     elif _document(client, arn, found["Policy"]["DefaultVersionId"]) != policy:
         if not tags.marks(aws.project, found["Policy"].get("Tags", [])):
             raise _somebody_elses(f"policy {arn}")
-        remove_old_versions(client, arn)
         client.create_policy_version(PolicyArn=arn, PolicyDocument=text, SetAsDefault=True)
+        remove_old_versions(client, arn)
     return arn
 
 

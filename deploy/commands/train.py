@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from deploy import artefacts, jobs, watch
+from deploy import artefacts, jobs, names, watch
 from deploy.job_options import job_options, make_job
 from deploy.options import aws_command
 from deploy.session import Aws
@@ -61,6 +61,7 @@ def train(
         local_mode.train(aws, name, make_job(aws, chosen, local), out / name)
         return
     if not attach:
+        names.job(aws, name)
         job = make_job(aws, chosen)
         aws.confirm(f"{job.cost(aws)}\nStart {name}?")
         request = jobs.training_request(aws, name, job, resume or name)

@@ -5,12 +5,13 @@ from typing import Any
 
 import click
 
-from deploy import image, jobs, tags
+from deploy import image, jobs, names, tags
 from deploy.errors import DeployError
 from deploy.job_options import ask_schema, job_options, make_job
 from deploy.options import aws_command
 from deploy.session import Aws
 
+_LONGEST_NAME = 32  # SageMaker appends to it for the names of the training jobs
 _KINDS = {"integer": "IntegerParameterRanges", "number": "ContinuousParameterRanges"}
 
 
@@ -20,10 +21,10 @@ _KINDS = {"integer": "IntegerParameterRanges", "number": "ContinuousParameterRan
     "tune --range learning-rate=1e-5:1e-3 -s epochs=10",
 )
 @job_options
-@click.option("--name", help="Name of the tuning job, at most 32 characters.")
+@click.option("--name", help="Name, at most 32 characters. [default: the project and the time]")
 @click.option(
     "--tune",
-    "names",
+    "tuned",
     multiple=True,
     metavar="NAME",
     help="A hyperparameter to tune within the image's range. [default: learning-rate, dropout, "
@@ -42,7 +43,7 @@ _KINDS = {"integer": "IntegerParameterRanges", "number": "ContinuousParameterRan
 def tune(
     aws: Aws,
     name: str | None,
-    names: tuple[str, ...],
+    tuned: tuple[str, ...],
     ranges: dict[str, str],
     most: int,
     parallel: int,
@@ -53,9 +54,10 @@ def tune(
     The test channel is left out: what chooses must not be measured on it. Train again with the
     winner, and look at the test figures once.
     """
-    name = name or f"{aws.project[:16]}-{datetime.now(UTC):%y%m%d-%H%M%S}"
+    name = name or f"{aws.project}-{datetime.now(UTC):%y%m%d-%H%M%S}"
+    names.job(aws, name, _LONGEST_NAME)
     schema = ask_schema(aws, chosen)
-    wanted = _ranges(schema, names, ranges)
+    wanted = _ranges(schema, tuned, ranges)
     job = make_job(aws, chosen)
     request = tuning_request(aws, name, job, wanted, most, parallel)
     told = job.cost(aws, most)
@@ -101,14 +103,14 @@ def tuning_request(
 
 
 def _ranges(
-    schema: dict[str, Any], names: tuple[str, ...], given: dict[str, str]
+    schema: dict[str, Any], tuned: tuple[str, ...], given: dict[str, str]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Make ParameterRanges: the image's own for `names`, those that were given beside them."""
+    """Make ParameterRanges: the image's own for `tuned`, those that were given beside them."""
     known = schema["properties"]
-    if not names and not given:
-        names = ("learning-rate", "dropout", "weight-decay")
+    if not tuned and not given:
+        tuned = ("learning-rate", "dropout", "weight-decay")
     found: dict[str, list[dict[str, Any]]] = {}
-    for name in dict.fromkeys([*names, *given]):
+    for name in dict.fromkeys([*tuned, *given]):
         image.check_known(schema, name)
         field = known[name]
         text = given.get(name)

@@ -149,7 +149,7 @@ TABLE = [
             "The account-level service limit 'ml.g5.xlarge for training job usage' is 0 Instances, "
             "with current utilization of 0 Instances and a request delta of 1 Instances.",
         ),
-        "'ml.g5.xlarge for training job usage' is 0",
+        "is 0: let an administrator ask for more",
         "aws service-quotas request-service-quota-increase",
     ),
     (_answer("LimitExceededException", "Too many buckets."), "Too many buckets", "deploy delete"),
@@ -162,6 +162,16 @@ TABLE = [
         ),
         "sagemaker:CreateModel",
         "deploy iam",
+    ),
+    (
+        _answer(
+            "AccessDenied",
+            "User: arn:aws:sts::1:assumed-role/x is not authorized to perform: "
+            "iam:CreatePolicyVersion on resource: policy brain-tumor-execution because no "
+            "identity-based policy allows the iam:CreatePolicyVersion action",
+        ),
+        "nobody but an administrator",
+        "deploy iam --no-user",
     ),
     (
         _answer(

@@ -3,18 +3,23 @@
 import configparser
 import fnmatch
 import json
+import math
 import os
 import re
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from click.testing import Result
 
-from deploy import policies
+from deploy import alarms, policies
 from deploy.session import Aws
 from tests.deploy import loopback
-from tests.deploy.conftest import succeed, use
+from tests.deploy.conftest import deploy, succeed, use
+from tests.jobs import ROOT
 
 
 def _iam() -> Any:
@@ -54,8 +59,37 @@ def test_the_users_key_is_in_a_profile_that_its_owner_alone_can_read_and_is_not_
 
 def test_run_again_it_makes_no_second_key(account: str) -> None:
     succeed("iam", "--yes")
-    assert "has a key already" in succeed("iam", "--yes")
+    assert "has the user's key already" in succeed("iam", "--yes")
     assert len(_keys()) == 1
+
+
+def test_a_key_that_is_not_the_users_is_named_and_neither_used_nor_overwritten(
+    account: str,
+) -> None:
+    succeed("iam", "--yes")
+    file = Path(os.environ["AWS_SHARED_CREDENTIALS_FILE"])
+    succeed("delete", "--yes", "--with-user")
+    before = file.read_text()
+    result = deploy("iam", "--yes")
+    assert result.exit_code == 1
+    assert "none of brain-tumor-user" in result.output
+    assert str(file) in result.output
+    assert "another --new-profile" in " ".join(result.output.split())
+    assert _iam().list_users()["Users"] == []
+    assert file.read_text() == before
+    succeed("iam", "--yes", "--new-profile", "again")
+    files = configparser.ConfigParser()
+    files.read(file)
+    assert files["again"]["aws_access_key_id"] == _keys()[0]["AccessKeyId"]
+
+
+def test_another_project_has_a_profile_of_its_own(account: str) -> None:
+    succeed("iam", "--yes")
+    printed = succeed("iam", "--yes", "--project", "heads")
+    assert "AWS_PROFILE=heads" in printed
+    files = configparser.ConfigParser()
+    files.read(os.environ["AWS_SHARED_CREDENTIALS_FILE"])
+    assert files.sections() == ["brain-tumor", "heads"]
 
 
 def test_the_user_goes_with_delete_with_user(account: str) -> None:
@@ -109,29 +143,156 @@ def test_a_policy_fits_and_names_the_projects_resources_or_says_why_not(
                 ), statement
 
 
-def test_the_user_may_make_each_call_of_the_daily_commands(
-    account: str, prepared: Path, answers: list[str]
+# What an ARN is made of, by the parameter that names the thing.
+_NAMED = {
+    "sagemaker": {
+        "EndpointConfigName": "endpoint-config",
+        "EndpointName": "endpoint",
+        "HyperParameterTuningJobName": "hyper-parameter-tuning-job",
+        "ModelName": "model",
+        "ModelPackageGroupName": "model-package-group",
+        "PipelineName": "pipeline",
+        "TrainingJobName": "training-job",
+        "TransformJobName": "transform-job",
+    },
+    "iam": {"RoleName": "role", "UserName": "user"},
+    "ecr": {"repositoryName": "repository"},
+}
+_SERVICES = {
+    "application-auto-scaling": "application-autoscaling",
+    "cloudwatch-logs": "logs",
+    "resource-groups-tagging-api": "tag",
+    "sagemaker-runtime": "sagemaker",
+}
+
+# Operations of S3 whose action has another name.
+_ACTIONS = {
+    "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
+    "HeadBucket": "ListBucket",
+    "HeadObject": "GetObject",
+    "ListObjectsV2": "ListBucket",
+    "PutBucketEncryption": "PutEncryptionConfiguration",
+    "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
+    "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
+}
+
+
+def _resource(aws: Aws, service: str, asked: dict[str, Any]) -> str:
+    """Give the ARN that AWS checks a call's parameters for; `*` where they name nothing."""
+    if "PolicyArn" in asked and "RoleName" not in asked:
+        return str(asked["PolicyArn"])
+    if "Bucket" in asked:
+        return "/".join([f"arn:aws:s3:::{asked['Bucket']}", *filter(None, [asked.get("Key")])])
+    if "AlarmName" in asked:
+        return aws.arn("cloudwatch", f"alarm:{asked['AlarmName']}")
+    if "logGroupName" in asked:
+        return aws.arn("logs", f"log-group:{asked['logGroupName']}")
+    for name, kind in _NAMED.get(service, {}).items():
+        if name in asked:
+            region = "" if service == "iam" else None
+            return aws.arn(service, f"{kind}/{asked[name]}", region=region)
+    return "*"
+
+
+def _allows(statement: dict[str, Any], action: str, resource: str) -> bool:
+    resources = statement["Resource"]
+    return any(fnmatch.fnmatchcase(action, pattern) for pattern in statement["Action"]) and any(
+        fnmatch.fnmatchcase(resource, pattern)
+        for pattern in (resources if isinstance(resources, list) else [resources])
+    )
+
+
+def test_the_user_may_make_each_call_of_the_daily_commands_on_what_it_names(
+    account: str, prepared: Path, trained: Path, answers: list[str]
 ) -> None:
-    policy = policies.user_policy(Aws(None, loopback.REGION))
-    allowed = [action for statement in policy["Statement"] for action in statement["Action"]]
-    prefixes = {"cloudwatch-logs": "logs", "application-auto-scaling": "application-autoscaling"}
+    aws = Aws(None, loopback.REGION, dry_run=True)
+    statements = policies.user_policy(aws)["Statement"]
     calls = set()
     for words in (
         ["setup"],
         ["upload", prepared],
         ["train", "--image", "i", *answers],
         ["tune", "--image", "i", *answers],
+        ["endpoint", "--model", "brain-tumor-1", "--most-instances", 2],
+        ["endpoint", "--async", "--model", trained / "model"],
+        ["predict", ROOT / "local_test" / "payload.png"],
+        ["transform", "--model", "brain-tumor-1", "s3://brain-tumor-ACCOUNT-eu-central-1/scans/"],
+        ["register", trained],
+        ["pipeline", "s3://brain-tumor-ACCOUNT-eu-central-1/scans.zip"],
         ["cost", "ml.m5.xlarge", "--live"],
         ["status"],
         ["delete"],
     ):
-        calls |= set(re.findall(r"would call ([\w-]+):(\w+)", succeed(*words, "--dry-run")))
-    # What needs no right, and what an administrator has made by `iam` before.
-    calls -= {("sts", "GetCallerIdentity"), ("iam", "CreatePolicy")}
-    assert len(calls) > 30
-    for service, operation in calls:
-        action = f"{prefixes.get(service, service)}:{operation}"
-        assert any(fnmatch.fnmatchcase(action, pattern) for pattern in allowed), action
+        printed = succeed(*words, "--dry-run")
+        for service, operation in set(re.findall(r"would call ([\w-]+):(\w+)", printed)):
+            for asked in loopback.parameters(printed, f"{service}:{operation}"):
+                name = _SERVICES.get(service, service)
+                calls.add(
+                    (f"{name}:{_ACTIONS.get(operation, operation)}", _resource(aws, name, asked))
+                )
+    # In a dry run the policy is missing, which an administrator makes by `iam`.
+    calls = {call for call in calls if call[0] not in ("sts:GetCallerIdentity", "iam:CreatePolicy")}
+    assert len(calls) > 60
+    refused = [call for call in calls if not any(_allows(part, *call) for part in statements)]
+    assert refused == []
+
+
+def test_the_role_may_ask_for_each_alarm_that_rolls_an_update_back(account: str) -> None:
+    aws = Aws(None, loopback.REGION)
+    names = alarms.make(aws, "brain-tumor-endpoint", alarms.Limits(100, 200))
+    assert len(names) == 3
+    for name in names:
+        alarm = aws.arn("cloudwatch", f"alarm:{name}")
+        statements = policies.execution_policy(aws)["Statement"]
+        assert any(_allows(part, "cloudwatch:DescribeAlarms", alarm) for part in statements)
+
+
+@pytest.fixture
+def guarded(account: str) -> Iterator[Any]:
+    """Give a function of the number of calls after which moto asks policies who may make one."""
+
+    def guard(after: float) -> None:
+        request = urllib.request.Request(
+            f"{account}/moto-api/reset-auth", str(after).encode(), {"Content-Type": "text/plain"}
+        )
+        urllib.request.urlopen(request, timeout=10).close()
+
+    yield guard
+    guard(math.inf)
+
+
+def test_who_signs_in_by_a_portal_can_set_up_after_an_administrators_no_user(
+    account: str, monkeypatch: pytest.MonkeyPatch, guarded: Any
+) -> None:
+    iam = _iam()
+    iam.create_user(UserName="signed-in")
+    policy = json.loads(succeed("iam", "--policy-only"))
+    # moto judges the actions alone.
+    policy["Statement"] = [
+        {"Effect": "Allow", "Action": part["Action"], "Resource": "*"}
+        for part in policy["Statement"]
+    ]
+    document = json.dumps(policy)
+    iam.put_user_policy(UserName="signed-in", PolicyName="set", PolicyDocument=document)
+    key = iam.create_access_key(UserName="signed-in")["AccessKey"]
+
+    def set_up() -> Result:
+        with monkeypatch.context() as patch:
+            patch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+            patch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+            guarded(0)
+            result = deploy("setup", "--yes")
+            guarded(math.inf)
+        return result
+
+    refused = set_up()
+    assert refused.exit_code == 1
+    assert "`python -m deploy iam --no-user`" in refused.output
+    succeed("iam", "--no-user", "--yes")
+    assert [user["UserName"] for user in iam.list_users()["Users"]] == ["signed-in"]
+    made = set_up()
+    assert made.exit_code == 0, made.output
+    assert iam.get_role(RoleName="brain-tumor-execution")
 
 
 def test_the_user_cannot_widen_the_role_it_hands_to_sagemaker(account: str) -> None:

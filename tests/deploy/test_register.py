@@ -150,6 +150,30 @@ def test_the_card_goes_with_the_version(account: str, home: Path) -> None:
     assert "Tags" not in request
 
 
+@pytest.mark.parametrize("name", ["ml", "test_dir", "brain-tumor-test_dir", "brain-tumor"])
+def test_no_job_is_asked_for_by_the_name_of_a_folder_that_no_job_of_the_project_can_have(
+    account: str, home: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # AWS answers some of these by an error that does not say "not found", others by AccessDenied.
+    folder = home.rename(home.with_name(name))
+    assert "sagemaker:DescribeTrainingJob" not in succeed("register", folder, "--dry-run")
+    monkeypatch.chdir(folder)
+    printed = succeed("register", ".", "--dry-run")
+    assert "sagemaker:DescribeTrainingJob" not in printed
+    (request,) = loopback.parameters(printed, "sagemaker:CreateModelPackage")
+    (container,) = request["InferenceSpecification"]["Containers"]
+    assert "/models/" in container["ModelDataUrl"]
+
+
+def test_the_folder_of_a_job_is_known_from_within_too(
+    account: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home)
+    printed = succeed("register", ".", "--dry-run")
+    (asked,) = loopback.parameters(printed, "sagemaker:DescribeTrainingJob")
+    assert asked == {"TrainingJobName": "brain-tumor-1"}
+
+
 def test_a_folder_without_reports_is_refused(account: str, tmp_path: Path) -> None:
     result = deploy("register", tmp_path)
     assert result.exit_code == 1

@@ -174,3 +174,15 @@ def test_the_metric_definitions_are_the_images_own(account: str, answers: list[s
     (request,) = loopback.parameters(printed, "sagemaker:CreateTrainingJob")
     definitions = request["AlgorithmSpecification"]["MetricDefinitions"]
     assert definitions == json.loads(Path(answers[1]).read_text())
+
+
+@pytest.mark.parametrize(
+    "name", ["mine", "brain-tumor", "brain-tumor-a_b", "brain-tumor-" + 52 * "a"]
+)
+def test_a_name_that_the_other_commands_or_sagemaker_would_not_take_is_refused(
+    account: str, answers: list[str], name: str
+) -> None:
+    result = deploy("train", "--yes", "--image", "i", "--name", name, *answers)
+    assert result.exit_code == 1
+    assert f"The name {name} do" in result.output
+    assert "choose another" in result.output or "give another one by --name" in result.output

@@ -81,3 +81,19 @@ def test_a_range_that_cannot_be_searched_is_refused(
     result = deploy("tune", "--yes", *answers, *options)
     assert result.exit_code != 0
     assert told in result.output
+
+
+def test_a_name_is_the_projects_and_has_at_most_32_characters(
+    account: str, answers: list[str]
+) -> None:
+    given = ["tune", "--dry-run", "--image", "i", *answers]
+    assert "does not begin with brain-tumor-" in deploy(*given, "--name", "mine").output
+    assert "at most 32" in deploy(*given, "--name", "brain-tumor-" + 21 * "a").output
+    # With the time it would be too long; cut, `status` and `delete` would not find it.
+    project = 5 * "long-" + "er"
+    told = deploy(*given, "--project", project).output
+    assert "at most 32 in all, of which 28 are the project's" in told
+    printed = succeed(*given, "--project", project, "--name", f"{project}-1")
+    call = "sagemaker:CreateHyperParameterTuningJob"
+    (request,) = loopback.parameters(printed, call)
+    assert request["HyperParameterTuningJobName"] == f"{project}-1"
