@@ -58,7 +58,8 @@ FOLDER = "walkthrough"  # where everything is put
 PER_CLASS = 100  # heads to draw, where there is no archive
 DRAWN = {"epochs": "20", "image-size": "64", "batch-size": "16", "backbone": "small"}  # minutes
 RECIPE: dict[str, str] = {}  # for an archive: the defaults, half an hour and more on two cores
-ON_AWS = False  # AWS's calls are only printed
+ON_AWS = False  # AWS's calls are only printed; True makes things there, an endpoint too
+DELETE = False  # True, with ON_AWS, deletes all of the project there, whoever made it
 
 # %%
 ROOT = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "deploy").is_dir())
@@ -260,9 +261,9 @@ display(HTML("".join(shown)))
 
 
 # %%
-def deploy(*words: object, lines: int = 12) -> str:
+def deploy(*words: object, real: bool = ON_AWS, lines: int = 12) -> str:
     """Run `python -m deploy`: for real, or printing its calls."""
-    how = "--yes" if ON_AWS else "--dry-run"
+    how = "--yes" if real else "--dry-run"
     return run(sys.executable, "-m", "deploy", *words, how, lines=lines)
 
 
@@ -289,8 +290,13 @@ deploy("predict", *files)
 # %% [markdown]
 # ## Away with it
 #
-# `status` lists all that carries the project's tag, `delete` removes it.
+# `status` lists all that carries the project's tag, `delete` removes it: the bucket with its scans,
+# trained models and the image too, also what this notebook did not make. So it does that only where
+# `DELETE` is set above as well. The endpoint alone goes by
+# `aws sagemaker delete-endpoint --endpoint-name brain-tumor-endpoint`.
 
 # %%
 deploy("status", lines=30)
-deploy("delete", lines=30)
+deploy("delete", real=ON_AWS and DELETE, lines=30)
+if ON_AWS and not DELETE:
+    print("Nothing was deleted, and the endpoint is there: run python -m deploy delete")

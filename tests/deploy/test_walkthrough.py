@@ -17,6 +17,9 @@ from nbclient import NotebookClient
 notebook = jupytext.read(sys.argv[1])
 tagged = [cell.metadata.get("tags") == ["parameters"] for cell in notebook.cells]
 notebook.cells.insert(tagged.index(True) + 1, nbformat.v4.new_code_cell(sys.argv[4]))
+# Once more, as a reader who wants all of it gone.
+again = ["DELETE = True", notebook.cells[-1].source]
+notebook.cells += [nbformat.v4.new_code_cell(source) for source in again]
 resources = {"metadata": {"path": sys.argv[2]}}
 try:
     NotebookClient(notebook, timeout=500, resources=resources).execute()
@@ -48,12 +51,13 @@ def _text(cells: list[dict[str, Any]]) -> str:
     return "".join("".join(part) for part in shown)
 
 
-def test_the_walkthrough_leads_from_the_data_to_an_endpoint_and_leaves_nothing(
+def test_the_walkthrough_leads_from_the_data_to_an_endpoint_and_deletes_only_where_told_to(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     environment["AWS_PROFILE"] = "admin"
     loopback.push_image()
-    text = _text(_execute(tmp_path / "walkthrough", environment))
+    *cells, told = _execute(tmp_path / "walkthrough", environment)
+    text = _text(cells)
     assert "12 of 24 test files stand in training too" in text
     assert "<td>mirror</td><td>12</td>" in text
     assert "<td>accuracy</td>" in text
@@ -62,7 +66,9 @@ def test_the_walkthrough_leads_from_the_data_to_an_endpoint_and_leaves_nothing(
     assert text.count("data:image/png;base64,") == 5  # curves, confusion, three heat maps
     assert "/1 (Approved)" in text
     assert "[InService]" in text
-    assert "deleted endpoint brain-tumor-endpoint" in text
+    assert "Nothing was deleted" in text
+    assert "deleted endpoint" not in text
+    assert "deleted endpoint brain-tumor-endpoint" in _text([told])
     # An administrator's; `delete --with-user` takes it.
     assert loopback.all_names() == ["brain-tumor-execution"]
 
