@@ -75,6 +75,7 @@ def load(model_dir: Path, precision: Precision, cores: int) -> tuple[ScoresFn, s
         SettingsError: the model or the processor lacks the precision that is asked for.
     """
     check = artifact.load_check(model_dir)
+    _meet_numpy()
     # Side by side: to read, compile and check each takes half a second, most of it on one core.
     with _our_error(model_dir), ThreadPoolExecutor(1) as beside:
         graph = _Graph(model_dir / artifact.VERSION_FOLDER, cores)
@@ -85,6 +86,15 @@ def load(model_dir: Path, precision: Precision, cores: int) -> tuple[ScoresFn, s
     if fast is None:
         return exact, taken, why
     return exact_where_doubtful(fast, exact, artifact.load_info(model_dir).thresholds), taken, why
+
+
+def _meet_numpy() -> None:
+    """Let OpenVINO's bindings look NumPy up, which they do at their first array.
+
+    Two threads that do so at once can wait for each other for ever: one holds the lock of a C++
+    static and wants Python's, the other holds Python's and wants that lock (openvino 2026.4).
+    """
+    _ = ov.Tensor(ov.Type.u8, ov.Shape([1])).data
 
 
 def load_heat_maps(model_dir: Path, cores: int) -> HeatMapsFn | None:

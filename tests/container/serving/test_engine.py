@@ -488,3 +488,20 @@ def test_serving_with_openvino_loads_neither_tensorflow_nor_what_only_training_n
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_openvino_meets_numpy_before_two_threads_use_both(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    met: list[bool] = []
+    meet = openvino_engine._meet_numpy
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, workers: int) -> None:
+            super().__init__(workers)
+            assert met == [True]
+
+    monkeypatch.setattr(openvino_engine, "_meet_numpy", lambda: met.append(meet() is None))
+    monkeypatch.setattr(openvino_engine, "ThreadPoolExecutor", Pool)
+    openvino_engine.load(model, "auto", cores=1)
+    assert met == [True]
