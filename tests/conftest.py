@@ -12,18 +12,6 @@ from tests.jobs import ROOT, make_ml_dir, run_train
 from tests.server import Server, free_port
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep on one worker what a module's tests share, and all that starts containers.
-
-    Containers, images and the registry's port are seen by all workers. (pytest-xdist's loadgroup.)
-    """
-    for item in items:
-        module = item.nodeid.partition("::")[0]
-        starts_containers = "needs_docker" in vars(getattr(item, "module", None) or item)
-        group = "containers" if starts_containers or "push" in Path(module).parts else module
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a zip of synthetic scans in the Kaggle layout, 12 a class."""

@@ -50,8 +50,7 @@ check shell xargs -0 shellcheck < <(
   find . -path './.?*' -prune -o -name '*.sh' -print0
   find .ci -type f -print0
 )
-# Two at a time: one starts containers and waits for them, the other does the rest (tests/conftest.py).
-check tests pytest --cov --numprocesses 2 --dist loadgroup
+check tests pytest --cov
 
 printf '\n== summary\n%s' "$summary"
 exit "$failed"
