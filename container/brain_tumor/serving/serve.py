@@ -1,20 +1,12 @@
 """The `serve` command: checks what can be checked at once, then is gunicorn."""
 
-import ctypes
 import sys
-from contextlib import suppress
 
 from gunicorn.app.wsgiapp import WSGIApplication
 
 from brain_tumor import artifact
 from brain_tumor.errors import BrainTumorError
 from brain_tumor.settings import load_settings
-
-_M_ARENA_MAX = -8
-"""Of glibc's <malloc.h>."""
-_HEAPS = 2
-"""glibc gives a thread that finds the others busy a heap of its own, up to eight a core, and a heap
-keeps what was freed in it: with fifty threads a twentieth of all memory."""
 
 
 def main() -> None:
@@ -29,7 +21,6 @@ def main() -> None:
             artifact.load_info(settings.model_dir)
     except BrainTumorError as error:
         sys.exit(f"serve: {error}")
-    limit_heaps()
     sys.argv = [
         "gunicorn",
         "--config",
@@ -37,10 +28,3 @@ def main() -> None:
         "brain_tumor.serving.app:create_app()",
     ]
     WSGIApplication("%(prog)s").run()
-
-
-def limit_heaps() -> None:
-    """Let all threads of this process share two heaps; call it before there are others."""
-    # Other C libraries have no such setting.
-    with suppress(AttributeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _HEAPS)

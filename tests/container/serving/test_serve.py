@@ -2,8 +2,6 @@
 
 import importlib
 import json
-import platform
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -39,39 +37,6 @@ def test_with_a_model_the_process_becomes_gunicorn(
     assert server.cfg.worker_class is Worker
     module, factory = server.app_uri.removesuffix("()").split(":")
     assert callable(getattr(importlib.import_module(module), factory))
-
-
-_HEAPS_OF_TWENTY_THREADS = """
-import ctypes, threading
-from brain_tumor.serving.serve import limit_heaps
-
-libc = ctypes.CDLL(None)
-libc.malloc.restype = libc.fdopen.restype = ctypes.c_void_p
-together = threading.Barrier(20)
-
-def allocate():
-    together.wait()
-    libc.malloc(100_000)
-    together.wait()
-
-LIMIT
-threads = [threading.Thread(target=allocate) for _ in range(20)]
-[thread.start() for thread in threads]
-[thread.join() for thread in threads]
-stdout = ctypes.c_void_p(libc.fdopen(1, b"w"))
-libc.malloc_info(0, stdout)
-libc.fflush(stdout)
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has several heaps")
-def test_all_threads_share_two_heaps_so_that_memory_stays_small() -> None:
-    def heaps(limit: str) -> int:
-        code = _HEAPS_OF_TWENTY_THREADS.replace("LIMIT", limit)
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
-        return done.stdout.count(b"<heap nr=")
-
-    assert heaps("limit_heaps()") <= 2 < heaps("")
 
 
 def test_without_a_model_the_process_ends_with_a_sentence(
