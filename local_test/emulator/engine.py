@@ -77,13 +77,7 @@ class Engine:
         Raises:
             EmulatorError: There is no such image here, or this engine cannot run it.
         """
-        try:
-            built_for = str(self.client.images.get(image).attrs["Architecture"])
-        except ImageNotFound as error:
-            raise EmulatorError(
-                f"There is no image {image} on this engine. Build it (docker build -t {image} .) "
-                "or pull it (docker pull); `docker images` lists what is there."
-            ) from error
+        built_for = str(self._find(image).attrs["Architecture"])
         runs = str(self.client.info()["Architecture"])
         runs = _ARCHITECTURES.get(runs, runs)
         if built_for != runs:
@@ -99,8 +93,21 @@ class Engine:
         return []
 
     def image_labels(self, image: str) -> Mapping[str, str]:
-        """Return the labels of an image that is here."""
-        return dict(self.client.images.get(image).labels)
+        """Return the labels of an image.
+
+        Raises:
+            EmulatorError: There is no such image here.
+        """
+        return dict(self._find(image).labels)
+
+    def _find(self, image: str) -> Any:
+        try:
+            return self.client.images.get(image)
+        except ImageNotFound as error:
+            raise EmulatorError(
+                f"There is no image {image} on this engine. Build it (docker build -t {image} .) "
+                "or pull it (docker pull); `docker images` lists what is there."
+            ) from error
 
     def network(self, *, internal: bool) -> str:
         """Make a network; from an internal one nothing outside can be reached. Return its name."""

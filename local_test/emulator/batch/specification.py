@@ -21,7 +21,7 @@ _TIMEOUTS, _RETRIES = (1, 3600), (0, 3)
 _JOB_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 _EXECUTION_PARAMETERS_SECONDS = 60.0
 # Which of the two the platform reads is not documented: the page has the first, the API the other.
-_STRATEGIES: dict[str, Strategy] = {
+STRATEGIES: dict[str, Strategy] = {
     "MULTI_RECORD": "MultiRecord",
     "SINGLE_RECORD": "SingleRecord",
     "MultiRecord": "MultiRecord",
@@ -141,7 +141,7 @@ def asked(address: Address) -> Parameters:
         payload = told.get("MaxPayloadInMB")
         return Parameters(
             int(told.get("MaxConcurrentTransforms", 0)) or None,
-            _STRATEGIES[strategy] if strategy else None,
+            STRATEGIES[strategy] if strategy else None,
             None if payload is None else int(payload),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -124,12 +124,14 @@ class Server:
         """Return the last lines that it printed."""
         return "\n".join(self._lines)
 
-    def stop(self) -> Stopped:
-        """Send SIGTERM, and SIGKILL after the grace; say how it ended."""
+    def stop(self, grace: float | None = None) -> Stopped:
+        """Send SIGTERM, and SIGKILL after the grace, or after other seconds; say how it ended."""
         start = time.monotonic()
-        self._running.stop(self._grace)
+        self._running.stop(self._grace if grace is None else grace)
         code = self._running.wait()
-        self._thread.join()
+        # It may never have been started.
+        if self._thread.is_alive():
+            self._thread.join()
         return Stopped(code, time.monotonic() - start)
 
     def remove(self) -> None:
