@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from local_test.emulator.check.rule import Outcome, judged
 from local_test.emulator.hosting import headers as rules
 from local_test.emulator.hosting.exchange import Reply
 
@@ -45,6 +46,11 @@ class Asked:
         return self.reply.status if self.reply else 0
 
     @property
+    def broke(self) -> bool:
+        """Whether the fault is the server's: 5xx, or no answer."""
+        return not 100 <= self.status < 500
+
+    @property
     def body(self) -> bytes:
         """What came."""
         return self.reply.body if self.reply else b""
@@ -56,3 +62,13 @@ class Asked:
             return self.error
         text = self.reply.body[:150].decode(errors="replace")
         return f"status {self.status} after {self.reply.seconds:.1f} s: {text!r}"
+
+
+def answered(asked: Asked) -> Outcome:
+    """Judge that it was answered with 200."""
+    return judged(asked.status == 200, asked.seen)
+
+
+def refused(asked: Asked) -> Outcome:
+    """Judge that it was refused as the caller's fault, 4xx."""
+    return judged(400 <= asked.status < 500, asked.seen)

@@ -1,143 +1,31 @@
 """The training jobs of a check: each is run once, and rules look at what was seen."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, cast
 
 from local_test.emulator.channels import Channel
 from local_test.emulator.check.limits import Limits
+from local_test.emulator.check.oddities import ODDITIES
 from local_test.emulator.check.rule import NotTestedError, once
+from local_test.emulator.check.setting import Setting
+from local_test.emulator.check.trained import Trained
 from local_test.emulator.check.witness import Seen, Witness
-from local_test.emulator.console import Console
 from local_test.emulator.engine import Container
-from local_test.emulator.hosts import MakeHost
+from local_test.emulator.errors import EmulatorError
 from local_test.emulator.job import Run
 from local_test.emulator.layout import Layout
-from local_test.emulator.metrics import MetricDefinition
-from local_test.emulator.record import Record
 from local_test.emulator.running import Running
 from local_test.emulator.specification import TrainingJob
 
-_SHORTEST_SECONDS = 2.0
+_TOO_SHORT = (
+    "the job ended before; --long KEY=VALUE gives such jobs a hyperparameter that makes them longer"
+)
 HYPERPARAMETERS = "input/config/hyperparameters.json"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What jobs are made of.
-
-    Attributes:
-        name: The image, or the command in its place.
-        make_hosts: Makes the hosts of a job.
-        contained: Whether those are containers.
-        channels: Gives the data.
-        hyperparameters: Those of all jobs.
-        long: More of them for the jobs that are to be interrupted.
-        metrics: Definitions that the log has to match.
-        hosts: How many hosts the image claims to train on.
-        folder: For what the jobs leave.
-        sources: For what is put into channels.
-        console: Where their logs go.
-    """
-
-    name: str
-    make_hosts: Callable[[TrainingJob], AbstractContextManager[MakeHost]]
-    contained: bool
-    channels: Callable[[], Sequence[Channel]]
-    hyperparameters: Mapping[str, str]
-    long: Mapping[str, str]
-    metrics: tuple[MetricDefinition, ...]
-    hosts: int
-    folder: Path
-    sources: Path
-    console: Console
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A job that has ended, and what was seen of each attempt, host by host."""
-
-    record: Record
-    attempts: Sequence[Seen]
-    folder: Path
-
-    @property
-    def code(self) -> int:
-        """The exit code of the last attempt's first host."""
-        return next(iter(self.record.codes[-1].values()))
-
-    @property
-    def last(self) -> Seen:
-        """What was seen of the last attempt."""
-        return self.attempts[-1]
-
-    def story(self) -> str:
-        """Say how it ended."""
-        reason = f": {self.record.failure[:300]!r}" if self.record.failure else ""
-        ended = f"{self.record.secondary_status}, exit code {self.code}{reason}"
-        return f"{ended}; last line: {self.last.last_line()!r}"
-
-
-@dataclass(frozen=True)
-class Oddity:
-    """Something that real jobs have and a simple test has not: it may not make a job fail."""
-
-    fields: Callable[["Setting"], Mapping[str, Any]] = lambda _setting: {}
-    files: Mapping[str, bytes] = field(default_factory=dict)
-
-
-def _more(**more: str) -> Callable[[Setting], Mapping[str, Any]]:
-    return lambda setting: {"hyperparameters": {**setting.hyperparameters, **more}}
 
 
 def _given(channels: Sequence[Channel]) -> Callable[[], Sequence[Channel]]:
     return lambda: channels
-
-
-def _quoted(setting: Setting) -> Mapping[str, Any]:
-    return {"hyperparameters": {k: json.dumps(v) for k, v in setting.hyperparameters.items()}}
-
-
-def _absent(setting: Setting) -> Mapping[str, Any]:
-    nothing = setting.sources / "nothing"
-    nothing.mkdir(exist_ok=True)
-    return {"channels": (*setting.channels(), Channel("absent", nothing))}
-
-
-def _code(setting: Setting) -> Mapping[str, Any]:
-    code = setting.sources / "code"
-    code.mkdir(exist_ok=True)
-    (code / "sm_train.sh").write_text("#!/bin/bash\nexit 1\n")
-    return {"channels": (*setting.channels(), Channel("code", code), Channel("sm_drivers", code))}
-
-
-def _fast_file(setting: Setting) -> Mapping[str, Any]:
-    return {"channels": tuple(replace(channel, mode="FastFile") for channel in setting.channels())}
-
-
-ODDITIES = {
-    "sdk": Oddity(
-        _more(
-            sagemaker_region='"eu-west-1"',
-            sagemaker_job_name='"job"',
-            sagemaker_container_log_level="20",
-        )
-    ),
-    "tuning": Oddity(_more(_tuning_objective_metric='"val_accuracy"')),
-    "quoted": Oddity(_quoted),
-    "config": Oddity(
-        files={
-            f"input/config/{name}.json": b'{"emulated": true}'
-            for name in ("debughookconfig", "profilerconfig", "upstreamoutputdataconfig")
-        }
-    ),
-    "code": Oddity(_code),
-    "absent": Oddity(_absent),
-    "fastfile": Oddity(_fast_file),
-}
 
 
 class Jobs:
@@ -165,7 +53,7 @@ class Jobs:
         """Return the job as it is, completed.
 
         Raises:
-            NotTestedError: It failed.
+            NotTestedError: It failed, or was not ended in time.
         """
         job = self.ordinary()
         if job.record.status != "Completed":
@@ -215,10 +103,11 @@ class Jobs:
 
         Raises:
             NotTestedError: It ended before, or the ordinary job failed.
+            EmulatorError: It failed before, unlike the ordinary job.
         """
         seconds = self.completed().last.seconds
         # A job of no length would be stopped before its program has started.
-        seconds = max(seconds, _SHORTEST_SECONDS) if self.setting.long else seconds / 2
+        seconds = max(seconds, self._limits.shortest_job) if self.setting.long else seconds / 2
         job = self._run(
             "interrupted",
             hyperparameters={**self.setting.hyperparameters, **self.setting.long},
@@ -226,11 +115,24 @@ class Jobs:
             spot_kill_after=seconds,
             stop_after=2.5 * seconds,
         )
-        if len(job.attempts) == 1:
-            raise NotTestedError(
-                f"the job ended of its own before it could be interrupted after {seconds:.1f} s; "
-                "--long KEY=VALUE gives such jobs a hyperparameter that makes them longer"
+        if len(job.attempts) > 1:
+            return job
+        if job.record.status == "Failed":
+            raise EmulatorError(
+                f"with checkpoints and --long the job failed before it could be interrupted: "
+                f"{job.story()}"
             )
+        raise NotTestedError(f"no interruption after {seconds:.1f} s: {_TOO_SHORT}")
+
+    def stopped(self) -> Trained:
+        """Return that job, to which SIGTERM was sent.
+
+        Raises:
+            NotTestedError: It ended before, or as in `interrupted`.
+        """
+        job = self.interrupted()
+        if job.record.status != "Stopped":
+            raise NotTestedError(f"no SIGTERM was sent: {_TOO_SHORT}")
         return job
 
     @once
@@ -242,6 +144,8 @@ class Jobs:
         """
         if self.setting.hosts == 1:
             raise NotTestedError("--hosts N tests it, for images that train on several hosts")
+        if not self.setting.contained:
+            raise NotTestedError("without Docker there are no several hosts")
         self.completed()
         return self._run("spread", instance_count=self.setting.hosts)
 
@@ -268,14 +172,17 @@ class Jobs:
         *,
         files: Mapping[str, bytes | None] | None = None,
         without: str = "",
+        grace: float | None = None,
         **fields: Any,
     ) -> Trained:
         setting, limits = self.setting, self._limits
+        wanted = (limits.job, limits.grace if grace is None else grace)
+        job_seconds, grace_seconds = self._seconds(*wanted)
         usual = {
             "channels": tuple(setting.channels()),
             "hyperparameters": dict(setting.hyperparameters),
-            "max_runtime": max(1.0, limits.within(limits.job)),
-            "grace": limits.within(limits.grace),
+            "max_runtime": job_seconds,
+            "grace": grace_seconds,
             "metric_definitions": setting.metrics,
         }
         job = TrainingJob(name=f"check-{name}", image=setting.name, **{**usual, **fields})
@@ -290,4 +197,16 @@ class Jobs:
 
         with setting.make_hosts(job) as make_host:
             record = Run(job, make, setting.folder / name, setting.console).lead()
-        return Trained(record, attempts, setting.folder / name)
+        trained = Trained(record, attempts, setting.folder / name)
+        if trained.timed_out and job_seconds < wanted[0]:
+            raise limits.over(trained.story())
+        if trained.killed and grace_seconds < wanted[1]:
+            raise limits.over(trained.story())
+        return trained
+
+    def _seconds(self, job: float, grace: float) -> tuple[float, float]:
+        """Return what a job and its grace get: both, or what is left of the whole."""
+        left = self._limits.within(job + grace)
+        if left < job + grace:
+            grace = min(grace, left / 2)
+        return min(job, left - grace), grace

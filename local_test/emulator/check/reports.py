@@ -20,7 +20,8 @@ th, td {{ border-bottom: 1px solid #d5d5d5; padding: .45rem .6rem; text-align: l
   vertical-align: top; overflow-wrap: anywhere; }}
 td:nth-child(-n+2) {{ white-space: nowrap; overflow-wrap: normal; }}
 .state {{ font-weight: 600; }}
-.FAIL .state {{ color: #a40000; }} .PASS .state {{ color: #00611c; }} .NA {{ color: #5a5a5a; }}
+.FAIL .state, .ERROR .state {{ color: #a40000; }} .PASS .state {{ color: #00611c; }}
+.NA {{ color: #5a5a5a; }}
 .seen {{ font-family: ui-monospace, monospace; font-size: .85em; }}
 .why {{ margin-top: .3rem; }} .source {{ color: #5a5a5a; font-size: .85em; }}
 </style></head><body>
@@ -52,13 +53,15 @@ class Report:
 
     @property
     def failed(self) -> bool:
-        """Whether a rule failed."""
-        return any(verdict.outcome.state == "FAIL" for verdict in self.verdicts)
+        """Whether a rule failed, or could not be tested for a fault beside the image."""
+        return any(verdict.outcome.state in {"FAIL", "ERROR"} for verdict in self.verdicts)
 
     def summary(self) -> str:
         """Say it in a sentence."""
         counts = Counter(verdict.outcome.state for verdict in self.verdicts)
         told = f"{counts['PASS']} passed, {counts['FAIL']} failed, {counts['N/A']} not applicable"
+        if errors := counts["ERROR"]:
+            told += f", {errors} could not be tested (ERROR)"
         return " ".join([f"{told}, in {self.seconds:.0f} s.", *self.notes])
 
 
@@ -70,7 +73,7 @@ def to_junit(report: Report) -> str:
         name=report.subject,
         tests=str(len(report.verdicts)),
         failures=str(counts["FAIL"]),
-        errors="0",
+        errors=str(counts["ERROR"]),
         skipped=str(counts["N/A"]),
         time=f"{report.seconds:.1f}",
     )
@@ -82,6 +85,8 @@ def to_junit(report: Report) -> str:
         if outcome.state == "FAIL":
             failure = ElementTree.SubElement(case, "failure", message=seen)
             failure.text = f"{seen}\n{rule.why}\nSource: {rule.source}"
+        elif outcome.state == "ERROR":
+            ElementTree.SubElement(case, "error", message=seen)
         elif outcome.state == "N/A":
             ElementTree.SubElement(case, "skipped", message=seen)
         else:
@@ -113,7 +118,7 @@ def to_json(report: Report) -> str:
 
 def to_html(report: Report) -> str:
     """Return a page: what failed first, with the reason why it matters."""
-    order = ["FAIL", "PASS", "N/A"]
+    order = ["ERROR", "FAIL", "PASS", "N/A"]
     verdicts = sorted(report.verdicts, key=lambda verdict: order.index(verdict.outcome.state))
     return _PAGE.format(
         title=html.escape(f"Does {report.subject} pass on SageMaker?"),

@@ -1,12 +1,13 @@
 """A rule: what is demanded, by which page of the developer guide, and the look at an image."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
 
 from local_test.emulator.errors import EmulatorError
 
-State = Literal["PASS", "FAIL", "N/A"]
+# ERROR: the fault is neither the image's nor the rule's, but the caller's or the engine's.
+State = Literal["PASS", "FAIL", "N/A", "ERROR"]
 T = TypeVar("T")
 E = TypeVar("E", contravariant=True)
 R = TypeVar("R")
@@ -43,6 +44,12 @@ def not_applicable(why: str) -> Outcome:
 def judged(holds: bool, seen: str) -> Outcome:
     """Return a pass or a fail."""
     return Outcome("PASS" if holds else "FAIL", seen)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 class Check(Protocol[E]):
@@ -93,7 +100,7 @@ class Rules(Generic[T]):
 
 
 def once(make: Callable[[T], R]) -> Callable[[T], R]:
-    """Do an expensive thing once for each object: the same result, or the same refusal, again."""
+    """Do an expensive thing once for each object: the same result, or the same error, again."""
     key = f"_{make.__name__}_once"
 
     def get(owner: T) -> R:
@@ -101,12 +108,12 @@ def once(make: Callable[[T], R]) -> Callable[[T], R]:
         if key not in kept:
             try:
                 kept[key] = (make(owner), None)
-            except NotTestedError as error:
+            except Exception as error:
                 kept[key] = (None, error)
         result: R
         result, refusal = kept[key]
         if refusal:
-            raise NotTestedError(str(refusal))
+            raise refusal
         return result
 
     get.__doc__ = make.__doc__

@@ -1,23 +1,26 @@
 """Rules of jobs that fail, of what they print, and of jobs that are interrupted or spread."""
 
 import re
+from collections.abc import Sequence
 
 from local_test.emulator.check.jobs import Jobs
-from local_test.emulator.check.rule import Outcome, Rules, failed, judged, not_applicable
+from local_test.emulator.check.rule import Outcome, Rules, failed, judged, listed, not_applicable
+from local_test.emulator.check.sources import ALGORITHM, METRICS, OUTPUT, RUNNING, SIGNAL, SPOT
 from local_test.emulator.check.witness import Seen
 from local_test.emulator.job import MAX_FAILURE
 
 ENDS: Rules[Jobs] = Rules("a training job")
 
-_ALGORITHM = "your-algorithms-training-algo-dockerfile"
-_RUNNING = "your-algorithms-training-algo-running-container"
-_OUTPUT = "your-algorithms-training-algo-output"
-_SIGNAL = "your-algorithms-training-signal-success-failure"
-_METRICS = "automatic-model-tuning-define-metrics-variables"
-# Numbers that jobs print for people: loss=0.5, val_accuracy: 0.83.
-_NUMBERS = re.compile(r"[A-Za-z]\w*'?\s?[=:]\s?[-+]?\d")
+# Numbers that jobs print for people: loss=0.5, val_accuracy: 0.83; not port.cc:153.
+_NUMBERS = re.compile(r"(?<![\w./])([A-Za-z]\w*)'?\s?[=:]\s?([-+]?\d[\d.eE+-]*)")
 _RESUMED = re.compile(
     r"resum|restor|going on|goes on|continu|from (the )?checkpoint|from epoch", re.IGNORECASE
+)
+# "No checkpoint to resume from", "could not restore", "resume: None", "training from scratch".
+_NOT_RESUMED = re.compile(
+    r"(\b(no|not|nothing|none|without|cannot|unable)\b|n't\b|fail)[^.;,]*(resum|restor|continu|checkp)"
+    r"|(resum|restor|checkp)[\w ]*[=:]\s*['\"]?(none|false|null|no)?['\"]?\s*$|scratch|anew",
+    re.IGNORECASE,
 )
 # Lines that first come when less than this share of the job is left were held back.
 _LATE = 0.1
@@ -27,27 +30,27 @@ _SHORTEST_SECONDS = 0.5
 @ENDS.rule(
     "TRAIN-15",
     "A job that cannot work ends with an exit code other than 0.",
-    source=_SIGNAL,
+    source=SIGNAL,
     why="Exit code 0 makes it Completed, without a usable model and without an alarm. Let errors "
     "reach sys.exit(1).",
 )
 def _fails(jobs: Jobs) -> Outcome:
     job = jobs.without_data()
-    if job.code == 0 and job.last.models and job.last.failure is None:
+    if job.ended_well and job.last.models and job.last.failure is None:
         return not_applicable("it trains without data, too")
-    return judged(job.code != 0, f"with empty channels: {job.story()}")
+    return judged(job.record.status == "Failed", f"with empty channels: {job.story()}")
 
 
 @ENDS.rule(
     "TRAIN-16",
     "A job that fails says why in /opt/ml/output/failure.",
-    source=_OUTPUT,
+    source=OUTPUT,
     why="FailureReason is what that file says; without it, all that is seen is 'Exit Code: 1'. "
     "Write the exception there before the end.",
 )
 def _failure_file(jobs: Jobs) -> Outcome:
     job = jobs.without_data()
-    if job.code == 0 and job.last.failure is None:
+    if job.record.status != "Failed" and job.last.failure is None:
         return not_applicable("no job failed (TRAIN-15)")
     said = (job.last.failure or b"").strip()
     return judged(bool(said), f"{len(said)} bytes" if said else f"none; {job.story()}")
@@ -56,7 +59,7 @@ def _failure_file(jobs: Jobs) -> Outcome:
 @ENDS.rule(
     "TRAIN-17",
     "The failure file begins with the cause, readable within 1024 characters.",
-    source=_OUTPUT,
+    source=OUTPUT,
     why="Only the first 1024 characters are kept, and a traceback has its cause at the end. Write "
     "the type and message of the exception first.",
 )
@@ -76,13 +79,13 @@ def _cause_first(jobs: Jobs) -> Outcome:
 @ENDS.rule(
     "TRAIN-18",
     "What is printed reaches the log line by line, while the job runs.",
-    source=_METRICS,
+    source=METRICS,
     why="Metrics are read from the log as it comes; what is held back arrives at the end, or is "
     "lost when the job is killed. Set PYTHONUNBUFFERED=1, or flush.",
 )
 def _flushed(jobs: Jobs) -> Outcome:
     seen = jobs.completed().last
-    times = [when for when, line in seen.lines if _NUMBERS.search(line)]
+    times = _told(seen.lines)
     if len(times) < 2 or seen.seconds < _SHORTEST_SECONDS:
         return not_applicable("it prints too few lines with numbers, or is too short, to tell")
     before = seen.end - times[0]
@@ -90,15 +93,26 @@ def _flushed(jobs: Jobs) -> Outcome:
     return judged(before > _LATE * seen.seconds, told)
 
 
+def _told(lines: Sequence[tuple[float, str]]) -> list[float]:
+    """Return when lines came with numbers that change: libraries say constants as they start."""
+    found = [(when, *pair) for when, line in lines for pair in _NUMBERS.findall(line)]
+    values: dict[str, set[str]] = {}
+    for _, name, value in found:
+        values.setdefault(name, set()).add(value)
+    return sorted({when for when, name, _ in found if len(values[name]) > 1})
+
+
 @ENDS.rule(
     "TRAIN-19",
     "The log has no progress bars.",
-    source=_METRICS,
+    source=METRICS,
     why="Carriage returns and backspaces make one endless line of it, which regexes do not match "
     "and which floods CloudWatch. Print a line an epoch (Keras: verbose=2).",
 )
 def _no_bars(jobs: Jobs) -> Outcome:
     lines = [line for _, line in jobs.completed().last.lines]
+    if not lines:
+        return not_applicable("it prints nothing")
     bars = [line for line in lines if "\r" in line.rstrip("\r") or "\b" in line]
     return judged(not bars, f"{len(bars)} of {len(lines)} lines have them")
 
@@ -106,7 +120,7 @@ def _no_bars(jobs: Jobs) -> Outcome:
 @ENDS.rule(
     "TRAIN-20",
     "Each metric definition finds a number in the log.",
-    source=f"{_METRICS}; API: MetricDefinition",
+    source=f"{METRICS}; API: MetricDefinition",
     why="A metric without a match has no value, and a tuning job without its objective fails. "
     "Print name=value; and match name=([-+0-9.eE]+);.",
 )
@@ -115,21 +129,20 @@ def _metrics(jobs: Jobs) -> Outcome:
     if not wanted:
         return not_applicable("--metric-definitions FILE tests it")
     missing = [name for name in wanted if name not in jobs.completed().record.metrics]
-    seen = f"no value: {', '.join(missing)}" if missing else f"all {len(wanted)}"
+    seen = f"no value: {listed(missing)}" if missing else f"all {len(wanted)}"
     return judged(not missing, seen)
 
 
 @ENDS.rule(
     "TRAIN-21",
-    "A stopped job ends by itself within 120 s of SIGTERM, with exit code 0.",
-    source=f"{_ALGORITHM}; API: StoppingCondition",
+    "A stopped job ends by itself within 120 s of SIGTERM.",
+    source=f"{ALGORITHM}; API: StoppingCondition",
     why="After 120 s it is killed, with what it had not saved. Handle SIGTERM in process 1: stop "
     "at the next batch, save, exit 0.",
 )
 def _stops(jobs: Jobs) -> Outcome:
-    job = jobs.interrupted()
-    killed = "killed by SIGKILL" if job.code == 137 else f"exit code {job.code}"
-    return judged(job.code == 0, killed)
+    job = jobs.stopped()
+    return judged(not job.killed, "killed by SIGKILL" if job.killed else f"exit code {job.code}")
 
 
 @ENDS.rule(
@@ -140,14 +153,14 @@ def _stops(jobs: Jobs) -> Outcome:
     "lost. Save the best model so far when SIGTERM comes.",
 )
 def _stopped_model(jobs: Jobs) -> Outcome:
-    names = list(jobs.interrupted().last.models)
-    return judged(bool(names), ", ".join(names[:4]) if names else "/opt/ml/model is empty")
+    names = list(jobs.stopped().last.models)
+    return judged(bool(names), listed(names) if names else "/opt/ml/model is empty")
 
 
 @ENDS.rule(
     "TRAIN-23",
     "With CheckpointConfig, a job writes checkpoints while it runs.",
-    source="model-checkpoints; model-managed-spot-training",
+    source=SPOT,
     why="No signal is promised before an instance is reclaimed: without a checkpoint all is lost. "
     "Write one each epoch to /opt/ml/checkpoints.",
 )
@@ -160,14 +173,17 @@ def _checkpoints(jobs: Jobs) -> Outcome:
 @ENDS.rule(
     "TRAIN-24",
     "After an interruption a job goes on from its checkpoint, and says so.",
-    source="model-checkpoints; model-managed-spot-training",
+    source=SPOT,
     why="The new container has nothing but the checkpoint folder; a job that begins anew never "
     "ends on spot instances. Load the newest one, and print from which epoch it goes on.",
 )
 def _resumes(jobs: Jobs) -> Outcome:
-    first, second = jobs.interrupted().attempts[:2]
+    job = jobs.interrupted()
+    first, second = job.attempts[:2]
     if not first.checkpoints:
         return not_applicable("there was no checkpoint (TRAIN-23)")
+    if job.record.status == "Failed":
+        return failed(f"with the checkpoint it failed: {job.story()}")
     told = _new_lines(first, second)
     seen = f"it says: {told[0][:150]!r}" if told else "its second log says nothing of it"
     return judged(bool(told), seen)
@@ -175,14 +191,14 @@ def _resumes(jobs: Jobs) -> Outcome:
 
 def _new_lines(first: Seen, second: Seen) -> list[str]:
     former = {line for _, line in first.lines}
-    lines = [line for _, line in second.lines if _RESUMED.search(line)]
-    return [line for line in lines if line not in former]
+    lines = [line for _, line in second.lines if line not in former]
+    return [line for line in lines if _RESUMED.search(line) and not _NOT_RESUMED.search(line)]
 
 
 @ENDS.rule(
     "TRAIN-25",
     "On several hosts a job completes, and no two leave a file of the same name.",
-    source=f"{_RUNNING}; {_OUTPUT}",
+    source=f"{RUNNING}; {OUTPUT}",
     why="All hosts' /opt/ml/model become one archive. Let the first of the sorted hosts write it, "
     "and the others elsewhere.",
 )

@@ -4,7 +4,16 @@ import re
 from pathlib import PurePosixPath
 
 from local_test.emulator.check.image import DOCKER_MANIFEST, Image
-from local_test.emulator.check.rule import Outcome, Rules, judged, not_applicable
+from local_test.emulator.check.rule import (
+    Outcome,
+    Rules,
+    failed,
+    judged,
+    listed,
+    not_applicable,
+    passed,
+)
+from local_test.emulator.check.sources import ALGORITHM, BATCH, INFERENCE, PIPELINE, SERVERLESS
 
 IMAGE: Rules[Image] = Rules("the image")
 
@@ -12,8 +21,6 @@ CAPABILITIES = "com.amazonaws.sagemaker.capabilities."
 MULTI_MODEL = f"{CAPABILITIES}multi-models"
 BIND_TO_PORT = f"{CAPABILITIES}accept-bind-to-port"
 _KNOWN = {MULTI_MODEL, BIND_TO_PORT, f"{CAPABILITIES}bidirectional-streaming"}
-_ALGORITHM = "your-algorithms-training-algo-dockerfile"
-_INFERENCE = "your-algorithms-inference-code"
 _SERVERLESS_BYTES = 10 * 1000**3
 _LAYER_BYTES = 52_000 * 1024**2
 # Below this a cache is an empty folder or an index that the base image came with.
@@ -26,13 +33,13 @@ _SECRET_FILES = re.compile(
     r"/\.aws/credentials$|/id_(rsa|dsa|ecdsa|ed25519)$|/\.netrc$|/\.git-credentials$|/\.pypirc$"
     r"|/\.docker/config\.json$|/\.env$|/\.kube/config$|/kaggle\.json$"
 )
-_SECRET_NAMES = re.compile(r"SECRET|PASSWORD|TOKEN|PRIVATE_KEY|ACCESS_KEY")
+# HF_TOKEN, but not TOKENIZERS_PARALLELISM or MAX_TOKENS.
+_SECRET_NAMES = re.compile(
+    r"(^|_)((SECRETS?|PASSWORD|PASSWD|PRIVATE_KEY)(_|$)|(TOKEN|API_KEY|ACCESS_KEY(_ID)?)$)",
+    re.IGNORECASE,
+)
+_SHELLS = {"sh", "bash", "ash", "dash"}
 _DRIVER = re.compile(r"/(libcuda|libnvidia-ml|libnvidia-ptxjitcompiler)\.so[.\d]*$|/nvidia-smi$")
-
-
-def _listed(paths: list[str]) -> str:
-    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
-    return ", ".join(paths[:3]) + more
 
 
 @IMAGE.rule(
@@ -50,20 +57,20 @@ def _architecture(image: Image) -> Outcome:
 @IMAGE.rule(
     "IMAGE-02",
     "ENTRYPOINT, where there is one, is in exec form.",
-    source=_ALGORITHM,
+    source=ALGORITHM,
     why="In shell form `sh -c` is process 1: it passes neither the word `train` nor SIGTERM on, so "
     'the job is killed without a save. Write ENTRYPOINT ["python", "k.py"].',
 )
 def _exec_form(image: Image) -> Outcome:
     words = image.entrypoint
-    shell = len(words) > 1 and PurePosixPath(words[0]).name in {"sh", "bash"} and words[1] == "-c"
+    shell = bool(words) and PurePosixPath(words[0]).name in _SHELLS and "-c" in words[1:]
     return judged(not shell, f"ENTRYPOINT is {words}" if words else "there is no ENTRYPOINT")
 
 
 @IMAGE.rule(
     "IMAGE-03",
     "ENTRYPOINT is no init program.",
-    source=f"{_ALGORITHM}; your-algorithms-batch-code",
+    source=f"{ALGORITHM}; {BATCH}",
     why="The guide forbids init and tini as an entry point: they get confused by the words `train` "
     "and `serve`. Make the program itself process 1.",
 )
@@ -83,7 +90,7 @@ def _program(image: Image, name: str) -> Outcome:
 @IMAGE.rule(
     "IMAGE-04",
     "There is a program `train` on PATH, unless ENTRYPOINT takes the word.",
-    source=_ALGORITHM,
+    source=ALGORITHM,
     why="The platform runs `docker run IMAGE train`; without such an executable the job fails "
     "before its first line. Put it on PATH with mode 755.",
 )
@@ -94,7 +101,7 @@ def _train(image: Image) -> Outcome:
 @IMAGE.rule(
     "IMAGE-05",
     "There is a program `serve` on PATH, unless ENTRYPOINT takes the word.",
-    source=_INFERENCE,
+    source=INFERENCE,
     why="The platform runs `docker run IMAGE serve`; without such an executable the endpoint never "
     "becomes healthy. Put it on PATH with mode 755.",
 )
@@ -105,7 +112,7 @@ def _serve(image: Image) -> Outcome:
 @IMAGE.rule(
     "IMAGE-06",
     "Labels of capabilities have known names and the value `true` or `false`.",
-    source="build-multi-model-build-container; inference-pipeline-real-time",
+    source=f"build-multi-model-build-container; {PIPELINE}",
     why="A label that is misspelt announces nothing, and the endpoint is refused. Names are "
     "com.amazonaws.sagemaker.capabilities.multi-models, .accept-bind-to-port and "
     ".bidirectional-streaming.",
@@ -114,7 +121,7 @@ def _labels(image: Image) -> Outcome:
     # Names of which one part alone is wrong are meant for the platform, too.
     meant = {k: v for k, v in image.labels.items() if "sagemaker.capabilities" in k.lower()}
     wrong = [f"{k}={v}" for k, v in meant.items() if k not in _KNOWN or v not in {"true", "false"}]
-    return judged(not wrong, f"wrong: {_listed(wrong)}" if wrong else f"{len(meant)} labels")
+    return judged(not wrong, f"wrong: {listed(wrong)}" if wrong else f"{len(meant)} labels")
 
 
 @IMAGE.rule(
@@ -132,33 +139,37 @@ def _media_type(image: Image) -> Outcome:
 
 @IMAGE.rule(
     "IMAGE-08",
-    "The image has at most 10 GB, and no layer more than 52 000 MiB.",
-    source="serverless-endpoints; ECR quotas",
-    why="Serverless endpoints refuse more than 10 GB, and ECR larger layers. Leave out compilers, "
-    "caches and GPU libraries that serving does not need.",
+    "No layer has more than 52 000 MiB, and the image at most 10 GB.",
+    source=f"{SERVERLESS}; ECR quotas",
+    why="ECR refuses larger layers. Leave out compilers, caches and GPU libraries that are not "
+    "needed, or copy them in several steps.",
 )
 def _size(image: Image) -> Outcome:
     largest = max((sum(e.size for e in layer.values()) for layer in image.layers), default=0)
-    fits = image.size <= _SERVERLESS_BYTES and largest <= _LAYER_BYTES
-    return judged(fits, f"{image.size / 1000**3:.2f} GB; largest layer {largest / 1000**3:.2f} GB")
+    seen = f"{image.size / 1000**3:.2f} GB; largest layer {largest / 1000**3:.2f} GB"
+    if largest > _LAYER_BYTES:
+        return failed(seen)
+    if image.size > _SERVERLESS_BYTES:
+        return not_applicable(f"{seen}: only serverless endpoints refuse more than 10 GB")
+    return passed(seen)
 
 
 @IMAGE.rule(
     "IMAGE-09",
     "The image has no file below /opt/ml.",
-    source=_ALGORITHM,
+    source=ALGORITHM,
     why="/opt/ml is the platform's: what the image has there may not be visible. Keep code and "
     "baked-in models elsewhere.",
 )
 def _reserved(image: Image) -> Outcome:
     files = [path for path in image.all_files() if path.startswith("/opt/ml/")]
-    return judged(not files, _listed(files) if files else "nothing is there")
+    return judged(not files, listed(files) if files else "nothing is there")
 
 
 @IMAGE.rule(
     "IMAGE-10",
     "The image holds no NVIDIA driver.",
-    source=_ALGORITHM,
+    source=ALGORITHM,
     why="The host mounts its own driver; one in the image hides it, and CUDA does not start. "
     "Install the CUDA toolkit alone.",
 )
@@ -166,7 +177,7 @@ def _driver(image: Image) -> Outcome:
     # Stubs, to link against, and the compatibility package are no drivers.
     files = [p for p in image.all_files() if _DRIVER.search(p) and "/stubs/" not in p]
     files = [path for path in files if "/compat/" not in path]
-    return judged(not files, _listed(files) if files else "none")
+    return judged(not files, listed(files) if files else "none")
 
 
 @IMAGE.rule(
@@ -179,13 +190,13 @@ def _driver(image: Image) -> Outcome:
 def _secrets(image: Image) -> Outcome:
     found = [path for path in image.all_files() if _SECRET_FILES.search(path)]
     found += [f"ENV {n}" for n, v in image.environment.items() if v and _SECRET_NAMES.search(n)]
-    return judged(not found, _listed(found) if found else f"none in {len(image.layers)} layers")
+    return judged(not found, listed(found) if found else f"none in {len(image.layers)} layers")
 
 
 @IMAGE.rule(
     "IMAGE-12",
     "No layer holds the caches of package managers.",
-    source="serverless-endpoints",
+    source=SERVERLESS,
     why="They cost time in each start of an instance and are never read. Delete them in the same "
     "RUN, or use pip --no-cache-dir and docker build's cache mounts.",
 )
@@ -193,13 +204,13 @@ def _caches(image: Image) -> Outcome:
     files = {path: e.size for path, e in image.all_files().items() if _CACHES.search(path)}
     size = sum(files.values())
     seen = f"{size / 1000**2:.1f} MB of caches"
-    return judged(size < _CACHE_BYTES, f"{seen}: {_listed(list(files))}" if files else "none")
+    return judged(size < _CACHE_BYTES, f"{seen}: {listed(list(files))}" if files else "none")
 
 
 @IMAGE.rule(
     "IMAGE-13",
     "Containers run as root.",
-    source=_INFERENCE,
+    source=INFERENCE,
     why="SageMaker AI expects all containers to run with root users; others may not write to "
     "/opt/ml/model. Leave out USER; serverless endpoints take another user by themselves.",
 )

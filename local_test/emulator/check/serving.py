@@ -1,83 +1,33 @@
 """The containers of a check that serve: how each started, and what it answers."""
 
-import contextlib
-import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from local_test.emulator.check.asking import Asked, Payload, guesses
+from local_test.emulator.check.asking import Asked, Payload, answered, guesses
+from local_test.emulator.check.hosted import Hosted, Started
 from local_test.emulator.check.jobs import Jobs
 from local_test.emulator.check.limits import Limits
-from local_test.emulator.check.model import digests
-from local_test.emulator.check.rule import NotTestedError, once
+from local_test.emulator.check.model import Model
+from local_test.emulator.check.rule import NotTestedError, Outcome, failed, once
 from local_test.emulator.check.sockets import listens_everywhere
-from local_test.emulator.errors import EmulatorError
-from local_test.emulator.hosting.definition import PORT, Definition, model_folder, readable_folder
-from local_test.emulator.hosting.exchange import Body, NoReplyError, exchange
-from local_test.emulator.hosting.health import (
-    HealthLimits,
-    NotHealthyError,
-    Ping,
-    wait_until_healthy,
-)
-from local_test.emulator.hosting.launch import Launcher, Manner
+from local_test.emulator.hosting.definition import PORT, Definition, readable_folder
+from local_test.emulator.hosting.exchange import Body, NoReplyError, TimedOutError, exchange
+from local_test.emulator.hosting.health import HealthLimits, NotHealthyError, wait_until_healthy
+from local_test.emulator.hosting.launch import Manner
 from local_test.emulator.hosting.multi_model import ENVIRONMENT
-from local_test.emulator.hosting.server import Server, Stopped
+from local_test.emulator.hosting.server import Stopped
 
 # A name as the platform gives them to models: it tells nothing.
 MODEL = "0f" * 16
 _INTERVAL_SECONDS = 0.1
 
 
-@dataclass
-class Started:
-    """One `serve` as it started.
-
-    Attributes:
-        server: It.
-        port: Where it has to listen.
-        healthy_after: Seconds, or None if it never was.
-        pings: The health checks until then.
-        why: What was seen where it was not healthy.
-        everywhere: Whether it listens on all addresses; None if that could not be seen.
-        stopped: How it ended after SIGTERM, once it was sent.
-    """
-
-    server: Server
-    port: int
-    healthy_after: float | None = None
-    pings: list[Ping] = field(default_factory=list)
-    why: str = ""
-    everywhere: bool | None = None
-    stopped: Stopped | None = None
-
-
-@dataclass(frozen=True)
-class Hosted:
-    """What serving is tested with.
-
-    Attributes:
-        launcher: Makes servers; the argument is whether they are isolated.
-        contained: Whether those are containers.
-        labels: The image's.
-        model: model.tar.gz or a folder; None: the one that the check's own job made.
-        own_model: The image has its model inside, and gets an empty folder.
-        payload: What is to be answered; None: what can be guessed.
-        on_line: Called with each line that a server prints.
-    """
-
-    launcher: Callable[[bool, Manner], Launcher]
-    contained: bool
-    labels: Mapping[str, str]
-    model: Path | None
-    own_model: bool
-    payload: Payload | None
-    on_line: Callable[[str, str], None] = lambda _name, _line: None
+def _no_options(_cpus: int) -> Mapping[str, Any]:
+    return {}
 
 
 class Serving:
@@ -86,8 +36,8 @@ class Serving:
     def __init__(self, hosted: Hosted, jobs: Jobs, limits: Limits) -> None:
         self.hosted = hosted
         self.limits = limits
-        self._jobs = jobs
         self._stack = ExitStack()
+        self.model = Model(hosted, jobs, self._stack)
         self._live: Started | None = None
 
     def __enter__(self) -> "Serving":
@@ -97,56 +47,30 @@ class Serving:
         self._stack.close()
 
     @once
-    def model(self) -> Path:
-        """Return the folder that becomes /opt/ml/model.
-
-        Raises:
-            NotTestedError: There is no model.
-        """
-        if self.hosted.own_model:
-            return self._stack.enter_context(readable_folder())
-        archive = self.hosted.model or self._jobs.completed().folder / "output/model.tar.gz"
-        if not archive.exists():
-            raise NotTestedError("there is no model: --model gives one")
-        try:
-            return self._stack.enter_context(model_folder(archive))["model"]
-        except EmulatorError as error:
-            raise NotTestedError(f"the model cannot be unpacked: {error}") from error
-
-    @once
     def first(self) -> Started:
         """Start it without a network, as the first of all."""
-        self._digests()
+        if not self.hosted.contained:
+            # Before it can have been written.
+            self.model.digests()
         return self._keep(self.start(isolated=True))
 
     @once
     def main(self) -> Started:
         """Return the server that answers: the first, or one with a network where that failed."""
         started = self.first()
-        if started.healthy_after is None and self.hosted.contained:
+        if not started.healthy and self.hosted.contained:
             self.end(started)
-            started = self._keep(self.start(isolated=False))
+            # Where no time is left, what was seen without a network has to do.
+            with suppress(NotTestedError):
+                started = self._keep(self.start())
         return started
-
-    @once
-    def _digests(self) -> dict[str, bytes]:
-        return digests(self.model())
-
-    def changed_in_model(self) -> list[str]:
-        """Return which files of the model are other ones than before the first start."""
-        before, after = self._digests(), digests(self.model())
-        return sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
-
-    def cpus(self) -> int:
-        """Return how many processors a container may have."""
-        return os.cpu_count() or 1
 
     @once
     def multi_model(self) -> Started:
         """Start a multi-model endpoint; MODEL is what it has to load."""
         models = self._stack.enter_context(readable_folder())
-        shutil.copytree(self.model(), models / MODEL / "model")
-        return self.start(isolated=True, folders={"models": models}, platform=ENVIRONMENT)
+        shutil.copytree(self.model.folder(), models / MODEL / "model")
+        return self.start(folders={"models": models}, platform=ENVIRONMENT)
 
     def _keep(self, started: Started) -> Started:
         self._live = started
@@ -159,58 +83,107 @@ class Serving:
             NotTestedError: It is not healthy.
         """
         main = self.main()
-        if main.healthy_after is None:
+        if not main.healthy:
             raise NotTestedError("`serve` was not healthy (SERVE-01)")
         live = self._live or main
-        if live.stopped or live.server.ended() is not None:
-            live = self._keep(self.start(isolated=True))
-            if live.healthy_after is None:
+        if live.ended or live.server.ended() is not None:
+            live = self._keep(self.start())
+            if not live.healthy:
                 raise NotTestedError("`serve` had ended and was not healthy again")
         return live
 
     def start(
         self,
         *,
-        isolated: bool,
+        isolated: bool | None = None,
         model: Path | None = None,
         platform: Mapping[str, str] | None = None,
-        options: Mapping[str, Any] | None = None,
+        options: Callable[[int], Mapping[str, Any]] = _no_options,
         port: int = PORT,
         healthy: float | None = None,
         folders: Mapping[str, Path] | None = None,
     ) -> Started:
-        """Start a server and wait for its health, or for the end of the time for that."""
-        healthy = self.limits.within(healthy or self.limits.healthy)
-        health = HealthLimits(healthy=healthy, interval=_INTERVAL_SECONDS)
-        manner = Manner(health, self.limits.within(self.limits.serve_grace), self.hosted.on_line)
+        """Start a server and wait for its health, or for the end of the time for that.
+
+        Args:
+            isolated: Whether it has no network; None: none if the first one could do without.
+            model: Its model, if not that of all.
+            platform: The platform's variables.
+            options: Gives docker-py's arguments for a number of processors.
+            port: Where it has to listen.
+            healthy: Seconds until it must be healthy, if not those of all.
+            folders: What it sees below /opt/ml in place of the model.
+
+        Raises:
+            NotTestedError: The check's whole time had passed before.
+        """
+        wanted = min(healthy or self.limits.healthy, self.limits.healthy)
+        health = HealthLimits(healthy=self.limits.within(wanted), interval=_INTERVAL_SECONDS)
+        manner = Manner(health, self.limits.serve_grace, self.hosted.on_line)
+        isolated = self.first().healthy if isolated is None else isolated
         launcher = self.hosted.launcher(isolated, manner)
         definition = Definition(
-            folders={"model": model or self.model()} if folders is None else folders,
+            folders={"model": model or self.model.folder()} if folders is None else folders,
             platform=platform or {},
-            options=options or {},
+            options=options(launcher.cpus()),
             port=launcher.port(port),
         )
         started = Started(launcher.make(definition), definition.port)
         self._stack.callback(self.end, started)
+        self._wait(started, health)
+        if not started.healthy and started.server.ended() is None and health.healthy < wanted:
+            raise self.limits.over(started.why)
+        return started
+
+    def _wait(self, started: Started, health: HealthLimits) -> None:
         start = time.monotonic()
         started.server.start()
         try:
-            started.pings = wait_until_healthy(started.server, health)
+            wait_until_healthy(started.server, health)
             started.healthy_after = time.monotonic() - start
         except NotHealthyError as error:
-            started.why, started.pings = str(error), error.pings
+            started.why = str(error)
         if pid := started.server.pid():
             started.everywhere = listens_everywhere(pid, started.port)
-        return started
 
-    def end(self, started: Started) -> Stopped:
-        """Send SIGTERM and remove it; once."""
-        if not started.stopped:
-            # A server that hung before is not waited for again.
-            started.stopped = started.server.stop()
-            with contextlib.suppress(EmulatorError):
+    @contextmanager
+    def started(self, **how: Any) -> Iterator[Started]:
+        """Give one more server, started in this way, for the block."""
+        started = self.start(**how)
+        try:
+            yield started
+        finally:
+            self.end(started)
+
+    def serves(self, **how: Any) -> Outcome:
+        """Judge whether one more server, started in this way, answers the payload."""
+        payload = self.payload()
+        with self.started(**how) as started:
+            if not started.healthy:
+                return failed(started.why)
+            return answered(self.invoke(payload, started))
+
+    def stop(self, started: Started) -> Stopped:
+        """Send SIGTERM, and SIGKILL after the grace; say how it ended.
+
+        Raises:
+            NotTestedError: The check has less time than the grace.
+        """
+        self.limits.require(self.limits.serve_grace)
+        started.ended = True
+        try:
+            return started.server.stop()
+        finally:
+            started.server.remove()
+
+    def end(self, started: Started) -> None:
+        """Kill and remove it, if it is still there: nobody looks at how it ends."""
+        if not started.ended:
+            started.ended = True
+            try:
+                started.server.stop(0)
+            finally:
                 started.server.remove()
-        return started.stopped
 
     def ask(
         self,
@@ -219,18 +192,22 @@ class Serving:
         body: Body = None,
         headers: Mapping[str, str] | None = None,
         *,
-        seconds: float | None = None,
         of: Started | None = None,
     ) -> Asked:
-        """Send a request to the live server, or to another one."""
-        server = (of or self.live()).server
-        address = server.address()
+        """Send a request to the live server, or to another one.
+
+        Raises:
+            NotTestedError: The check's whole time had passed before the answer's own.
+        """
+        address = (of or self.live()).server.address()
         if address is None:
             return Asked(None, "it has no address")
-        limit = self.limits.within(seconds or self.limits.answer)
+        limit = self.limits.within(self.limits.answer)
         try:
             return Asked(exchange(address, method, path, body=body, headers=headers, seconds=limit))
         except NoReplyError as error:
+            if isinstance(error, TimedOutError) and limit < self.limits.answer:
+                raise self.limits.over(str(error)) from error
             return Asked(None, str(error))
 
     def invoke(self, payload: Payload | None = None, of: Started | None = None) -> Asked:
@@ -239,17 +216,24 @@ class Serving:
         return self.ask("POST", "/invocations", payload.body, payload.headers, of=of)
 
     @once
+    def tried(self) -> list[tuple[Payload, Asked]]:
+        """Try the payload that is given, or guesses until one is answered with 200."""
+        tried: list[tuple[Payload, Asked]] = []
+        for payload in [self.hosted.payload] if self.hosted.payload else guesses():
+            tried.append((payload, self.invoke(payload)))
+            if tried[-1][1].status == 200:
+                break
+        return tried
+
     def payload(self) -> Payload:
         """Return what is known to be answered.
 
         Raises:
             NotTestedError: Nothing is.
         """
-        given = self.hosted.payload
-        for payload in [given] if given else guesses():
-            if self.invoke(payload).status == 200:
-                return payload
-        which = (
-            "the payload is not answered with 200 (SERVE-07)" if given else "no payload is known"
-        )
+        payload, asked = self.tried()[-1]
+        if asked.status == 200:
+            return payload
+        given = "the payload is not answered with 200 (SERVE-07)"
+        which = given if self.hosted.payload else "no payload is known that is answered"
         raise NotTestedError(f"{which}; --payload FILE --content-type T gives one")

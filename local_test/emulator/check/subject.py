@@ -2,7 +2,7 @@
 
 import functools
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,11 +11,14 @@ from pathlib import Path
 from local_test.emulator import hosts
 from local_test.emulator.channels import Channel
 from local_test.emulator.check.asking import Payload
+from local_test.emulator.check.data import draw_channels
+from local_test.emulator.check.hosted import Hosted
 from local_test.emulator.check.image import Image, read_image
-from local_test.emulator.check.jobs import Jobs, Setting
+from local_test.emulator.check.jobs import Jobs
 from local_test.emulator.check.limits import Limits
 from local_test.emulator.check.rule import NotTestedError
-from local_test.emulator.check.serving import Hosted, Serving
+from local_test.emulator.check.serving import Serving
+from local_test.emulator.check.setting import Setting
 from local_test.emulator.check.suite import Evidence
 from local_test.emulator.console import Console
 from local_test.emulator.engine import Engine
@@ -33,7 +36,7 @@ class Subject:
         image: An image, or None for commands.
         train: The command in place of `IMAGE train`.
         serve: The command in place of `IMAGE serve`.
-        channels: Gives the data of jobs; what is drawn for it lies in the folder given.
+        channels: The data of jobs; None: phantoms are drawn.
         hyperparameters: Those of all jobs.
         long: More of them for the jobs that are to be interrupted.
         metrics: Definitions that the log has to match.
@@ -46,7 +49,7 @@ class Subject:
     image: str | None
     train: str | None
     serve: str | None
-    channels: Callable[[Path], Sequence[Channel]]
+    channels: Sequence[Channel] | None
     hyperparameters: Mapping[str, str] = field(default_factory=dict)
     long: Mapping[str, str] = field(default_factory=dict)
     metrics: tuple[MetricDefinition, ...] = ()
@@ -73,14 +76,18 @@ def evidence(
         limits: How long it may take.
         folder: For all that is made.
         console: Where logs go.
+
+    Raises:
+        EmulatorError: There is no such image.
     """
+    labels = engine.image_labels(subject.image) if engine and subject.image else {}
     sources = folder / "sources"
     sources.mkdir()
     setting = Setting(
         name=subject.name,
         make_hosts=partial(_hosts, subject, engine),
         contained=engine is not None,
-        channels=functools.cache(partial(subject.channels, sources)),
+        channels=functools.cache(partial(_channels, subject, sources)),
         hyperparameters=subject.hyperparameters,
         long=subject.long,
         metrics=subject.metrics,
@@ -93,7 +100,7 @@ def evidence(
     hosted = Hosted(
         launcher=partial(_launcher, subject, engine, folder),
         contained=engine is not None,
-        labels=engine.image_labels(subject.image) if engine and subject.image else {},
+        labels=labels,
         model=subject.model,
         own_model=subject.own_model,
         payload=subject.payload,
@@ -104,14 +111,18 @@ def evidence(
         yield Evidence(functools.cache(partial(_image, subject, engine, folder)), jobs, serving)
 
 
+def _channels(subject: Subject, folder: Path) -> Sequence[Channel]:
+    if not subject.image and not subject.train:
+        raise NotTestedError("--command tests it")
+    return draw_channels(folder) if subject.channels is None else subject.channels
+
+
 def _hosts(
     subject: Subject, engine: Engine | None, job: TrainingJob
 ) -> AbstractContextManager[MakeHost]:
     if engine:
         return hosts.containers(engine, job)
-    if not subject.train:
-        raise NotTestedError("--command tests it")
-    return hosts.command(shlex.split(subject.train), job)
+    return hosts.command(shlex.split(subject.train or ""), job)
 
 
 def _launcher(

@@ -7,11 +7,12 @@ from typing import Any
 
 from local_test.emulator.check.image import Image
 from local_test.emulator.check.jobs import Jobs
-from local_test.emulator.check.rule import Outcome, Rule, not_applicable
+from local_test.emulator.check.rule import NotTestedError, Outcome, Rule, not_applicable
 from local_test.emulator.check.rules_ends import ENDS
 from local_test.emulator.check.rules_image import IMAGE
 from local_test.emulator.check.rules_invocations import INVOCATIONS
-from local_test.emulator.check.rules_kinds import KINDS, MODELS
+from local_test.emulator.check.rules_kinds import KINDS
+from local_test.emulator.check.rules_models import MODELS
 from local_test.emulator.check.rules_serving import ENDING, SERVING
 from local_test.emulator.check.rules_training import TRAINING
 from local_test.emulator.check.serving import Serving
@@ -35,7 +36,7 @@ class Evidence:
     """What rules look at.
 
     Attributes:
-        image: Reads the image; raises EmulatorError where there is none.
+        image: Reads the image; raises NotTestedError where there is none.
         jobs: The training jobs.
         serving: The servers.
     """
@@ -62,7 +63,7 @@ class Verdict:
     def line(self) -> str:
         """The one line of the report."""
         seen = " ".join(self.outcome.seen.split())
-        return f"{self.outcome.state:4} {self.rule.id} {self.rule.title} [{seen}]"
+        return f"{self.outcome.state:5} {self.rule.id} {self.rule.title} [{seen}]"
 
 
 def select(patterns: Sequence[str]) -> list[Rule[Any]]:
@@ -85,7 +86,10 @@ def judge(rules: Sequence[Rule[Any]], evidence: Evidence) -> Iterator[Verdict]:
     for rule in rules:
         try:
             outcome = rule.check(evidence.of(rule))
-        # Whatever else cannot be had, such as a container, must not keep the others untested.
-        except EmulatorError as error:
+        except NotTestedError as error:
             outcome = not_applicable(str(error))
+        # A fault of the caller's, the engine's or our own: the image is not to blame, and the
+        # other rules can still be tested.
+        except Exception as error:
+            outcome = Outcome("ERROR", f"{type(error).__name__}: {error}")
         yield Verdict(rule, outcome)

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -44,11 +44,6 @@ class Seen:
         """How long it ran."""
         return self.end - self.start
 
-    @property
-    def text(self) -> str:
-        """The log."""
-        return "\n".join(line for _, line in self.lines)
-
     def last_line(self) -> str:
         """Return the last line of the log that is not empty, shortened."""
         lines = [line.strip() for _, line in self.lines if line.strip()]
@@ -58,15 +53,9 @@ class Seen:
 class Witness:
     """Passes all on to what runs, and notes what is seen. It is a `Running`."""
 
-    def __init__(
-        self,
-        running: Container | Process,
-        seen: Seen,
-        on_line: Callable[[str], None] = lambda _line: None,
-    ) -> None:
+    def __init__(self, running: Container | Process, seen: Seen) -> None:
         self._running = running
         self._seen = seen
-        self._on_line = on_line
 
     def start(self) -> None:
         """Start it, with a look at what it is given."""
@@ -78,7 +67,6 @@ class Witness:
         """Give each line, noting when it came."""
         for line in self._running.lines():
             self._seen.lines.append((time.monotonic(), line))
-            self._on_line(line)
             yield line
 
     def wait(self) -> int:

@@ -1,12 +1,13 @@
-"""Checks of the stub, with a fault or without."""
+"""Checks of the stub, with a fault or without, as commands and as images."""
 
 import io
 import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,108 +16,213 @@ import pytest
 from local_test.emulator.channels import Channel
 from local_test.emulator.check.asking import Payload
 from local_test.emulator.check.limits import Limits
+from local_test.emulator.check.model import digests
 from local_test.emulator.check.subject import Subject, evidence
 from local_test.emulator.check.suite import Verdict, judge, select
 from local_test.emulator.console import Console
 from local_test.emulator.engine import Engine
 from local_test.emulator.metrics import MetricDefinition
-from tests.docker import IMAGE, build
-from tests.emulator.conftest import left_of
+from tests.docker import IMAGE, build, docker
+from tests.emulator.check.faults import IMAGES, SOUND
+from tests.emulator.conftest import BASE, left_of
 from tests.jobs import ROOT
 
-STUB = Path(__file__).with_name("stub.py")
+HERE = Path(__file__).parent
 PAYLOAD = Payload(json.dumps({"instances": [1, 2]}).encode(), "application/json")
 WEIGHTS = json.dumps({"answer": 42, "padding": "x" * 99})
 METRICS = (MetricDefinition("loss", "loss=(.*?);"),)
 # Short, because the stub is; one that hangs is killed after these.
-LIMITS = {"grace": 2.0, "serve_grace": 1.0, "unhealthy": 3.0, "healthy": 10.0}
-# It sleeps most of the time.
-_AT_ONCE = 4 * (os.cpu_count() or 1)
+LIMITS = {
+    "grace": 2.0,
+    "serve_grace": 1.0,
+    "unhealthy": 3.0,
+    "healthy": 10.0,
+    "shortest_job": 1.5,
+    "load": 0.3,
+}
+# The stub sleeps most of the time, and so do containers.
+_AT_ONCE = 6 * (os.cpu_count() or 1)
+_IMAGES_AT_ONCE = 2 * (os.cpu_count() or 1)
+
+
+def of_state(state: str, verdicts: Sequence[Verdict]) -> list[str]:
+    """Return the lines of the rules with this state."""
+    return [verdict.line for verdict in verdicts if verdict.outcome.state == state]
+
+
+def ids(lines: Sequence[str]) -> list[str]:
+    """Return the ids of the rules in lines."""
+    return [line.split()[1] for line in lines]
 
 
 def command(fault: str, word: str) -> str:
     """Return the stub's command line with a fault."""
-    environment = ["env", "-u", "PYTHONUNBUFFERED", f"FAULT={fault}"]
-    return shlex.join([*environment, sys.executable, str(STUB), word])
+    # -E: a PYTHONUNBUFFERED of ours would hide that it holds its log back; -S: it starts faster.
+    stub = [sys.executable, "-E", "-S", str(HERE / f"stub/{word}.py")]
+    return shlex.join(["env", f"FAULT={fault}", *stub])
 
 
-def check_stub(fault: str, patterns: Iterable[str], folder: Path) -> list[Verdict]:
-    """Check the stub's commands with a fault."""
-    folder.mkdir()
-    data, model = folder / "data", folder / "own-model"
-    data.mkdir()
+@dataclass(frozen=True)
+class Case:
+    """A check of the stub: its fault, the rules that are tested, and what is other than usual."""
+
+    fault: str
+    patterns: Sequence[str]
+    payload: Payload | None = PAYLOAD
+    limits: Mapping[str, float] = field(default_factory=dict)
+
+
+def _data(folder: Path) -> Path:
+    data = folder / "data"
+    data.mkdir(parents=True)
     (data / "a").write_text("a scan")
+    return data
+
+
+def _model(folder: Path) -> Path:
+    model = folder / "own-model"
     model.mkdir()
     (model / "weights.json").write_text(WEIGHTS)
+    return model
+
+
+def check_stub(case: Case, folder: Path) -> list[Verdict]:
+    """Check the stub's commands with a fault; the caller's model stays as it was."""
+    data, model = _data(folder), _model(folder)
     subject = Subject(
         image=None,
-        train=command(fault, "train"),
-        serve=command(fault, "serve"),
-        channels=lambda _: [Channel("train", data)],
+        train=command(case.fault, "train"),
+        serve=command(case.fault, "serve"),
+        channels=[Channel("train", data)],
         hyperparameters={"epochs": "5"},
         long={"epochs": "100000"},
         metrics=METRICS,
         model=model,
-        payload=PAYLOAD,
+        payload=case.payload,
     )
     console = Console(io.StringIO())
-    with evidence(subject, None, Limits(**LIMITS), folder, console) as found:
-        return list(judge(select(list(patterns)), found))
+    limits = Limits(**{**LIMITS, **case.limits})
+    before = digests(model)
+    with evidence(subject, None, limits, folder, console) as found:
+        verdicts = list(judge(select(case.patterns), found))
+    assert digests(model) == before
+    return verdicts
 
 
-CheckAll = Callable[[Mapping[str, Sequence[str]]], dict[str, list[Verdict]]]
+CheckAll = Callable[[Mapping[str, Case]], dict[str, list[Verdict]]]
 
 
 @pytest.fixture(scope="session")
 def check_all(tmp_path_factory: pytest.TempPathFactory) -> CheckAll:
-    """Give a function that checks the stub with each of some faults, several at once.
+    """Give a function that makes some checks of the stub, by names, several at once."""
 
-    It takes the rules to be tested by fault.
-    """
-
-    def run(faults: Mapping[str, Sequence[str]]) -> dict[str, list[Verdict]]:
-        def one(fault: str) -> list[Verdict]:
-            return check_stub(fault, faults[fault], tmp_path_factory.mktemp("check") / "folder")
+    def run(cases: Mapping[str, Case]) -> dict[str, list[Verdict]]:
+        def one(case: Case) -> list[Verdict]:
+            return check_stub(case, tmp_path_factory.mktemp("check") / "folder")
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            return dict(zip(faults, pool.map(one, faults), strict=True))
+            return dict(zip(cases, pool.map(one, cases.values()), strict=True))
 
     return run
-
-
-def check_image(
-    image: str,
-    patterns: Iterable[str],
-    folder: Path,
-    payload: Payload,
-    engine_type: type[Engine] = Engine,
-    **fields: Any,
-) -> list[Verdict]:
-    """Check an image on the engine; all that was made is gone when this returns."""
-    folder.mkdir()
-    data = folder / "data"
-    data.mkdir()
-    (data / "a").write_text("a scan")
-    subject = Subject(
-        image=image,
-        train=None,
-        serve=None,
-        channels=lambda _: [Channel("train", data)],
-        hyperparameters={},
-        long={"epochs": "100000"},
-        payload=payload,
-        **fields,
-    )
-    console = Console(io.StringIO())
-    with engine_type() as engine:
-        with evidence(subject, engine, Limits(**LIMITS), folder, console) as found:
-            verdicts = list(judge(select(list(patterns)), found))
-        engine.remove_all()
-        assert left_of(engine) == []
-        return verdicts
 
 
 @pytest.fixture(scope="session")
 def python_image() -> str:
     """Build an image with Python, Flask and gunicorn to make others from: our own that serves."""
     return build(f"{IMAGE}-serve", "--target", "serve", ROOT)
+
+
+_STUB = r"""FROM {base}
+ENV PYTHONUNBUFFERED= RES_OPTIONS="timeout:1 attempts:1"
+COPY stub /opt/program/
+RUN for word in train serve; do \
+    printf '#!/bin/sh\nexec python -S /opt/program/%s.py\n' $word > /usr/local/bin/$word \
+    && chmod 755 /usr/local/bin/$word; done
+"""
+_CLASSIC = r"""FROM {base}
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PATH=/opt/program:$PATH
+COPY classic /opt/program
+RUN chmod 755 /opt/program/train /opt/program/serve
+LABEL com.amazonaws.sagemaker.capabilities.multi-models=false \
+    com.amazonaws.sagemaker.capabilities.accept-bind-to-port=false
+"""
+CLASSIC = "the classic sample"
+_CLASSIC_RULES = ("TRAIN-*", "SERVE*")
+_CLASSIC_PAYLOAD = Payload(b"1,2,3\n", "text/csv")
+_NEED_A_NETWORK = {"downloads at the start", "needs a network to serve"}
+
+
+class Connected(Engine):
+    """An engine whose networks, unless they are internal, reach a host with the name `outside`.
+
+    It stands for the internet, which tests have not.
+    """
+
+    def network(self, *, internal: bool) -> str:
+        name = super().network(internal=internal)
+        if not internal:
+            outside = self.container(BASE, ["sleep", "600"])
+            outside.start()
+            self.client.networks.get(name).connect(outside.id, aliases=["outside"])
+        return name
+
+
+@pytest.fixture(scope="session")
+def images(
+    python_image: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mapping[str, str]]:
+    """Build the images of the stub, by fault ("" has none), and of AWS's classic sample."""
+    folder = tmp_path_factory.mktemp("images")
+
+    def made(number: int, dockerfile: str, base: str) -> str:
+        path = folder / f"Dockerfile-{number}"
+        path.write_text(dockerfile.format(base=base))
+        return build(f"emulator-test:stub-{number}", "-f", path, HERE)
+
+    tags = {"": made(0, _STUB, python_image), CLASSIC: made(1, _CLASSIC, python_image)}
+    for number, fault in enumerate(IMAGES, 2):
+        tags[fault] = made(number, f'FROM {{base}}\nENV FAULT="{fault}"\n', tags[""])
+    yield tags
+    docker("rmi", "-f", *tags.values())
+
+
+def _check_image(image: str, fault: str, folder: Path) -> list[Verdict]:
+    """Check an image on the engine; all that was made is gone when this returns."""
+    fields: dict[str, Any] = {"payload": PAYLOAD, "hosts": 2}
+    patterns: Sequence[str] = IMAGES[fault][1] if fault in IMAGES else SOUND
+    if fault == CLASSIC:
+        patterns, fields = _CLASSIC_RULES, {"payload": _CLASSIC_PAYLOAD}
+    data = _data(folder)
+    if fault != CLASSIC:
+        fields["model"] = _model(folder)
+    subject = Subject(
+        image=image,
+        train=None,
+        serve=None,
+        channels=[Channel("train", data)],
+        long={"epochs": "100000"},
+        **fields,
+    )
+    console = Console(io.StringIO())
+    kind = Connected if fault in _NEED_A_NETWORK else Engine
+    with kind() as engine:
+        with evidence(subject, engine, Limits(**LIMITS), folder, console) as found:
+            verdicts = list(judge(select(patterns), found))
+        engine.remove_all()
+        assert left_of(engine) == []
+    return verdicts
+
+
+@pytest.fixture(scope="session")
+def checked_images(
+    images: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, list[Verdict]]:
+    """Check all those images, several at once."""
+
+    def one(fault: str) -> list[Verdict]:
+        return _check_image(images[fault], fault, tmp_path_factory.mktemp("image") / "folder")
+
+    # The longest first.
+    names = sorted(images, key=lambda fault: fault not in {CLASSIC, ""})
+    with ThreadPoolExecutor(_IMAGES_AT_ONCE) as pool:
+        return dict(zip(names, pool.map(one, names), strict=True))

@@ -1,24 +1,9 @@
 """An image of the shape of AWS's classic sample: what is found in it, and what is said of it."""
 
-from pathlib import Path
-
-import pytest
-
-from local_test.emulator.check.asking import Payload
 from local_test.emulator.check.suite import Verdict
-from tests.docker import build, docker, needs_docker
-from tests.emulator.check.conftest import check_image
+from tests.docker import needs_docker
+from tests.emulator.check.conftest import CLASSIC, ids, of_state
 
-_DOCKERFILE = """FROM {base}
-ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PATH=/opt/program:$PATH
-COPY classic /opt/program
-RUN chmod 755 /opt/program/train /opt/program/serve
-LABEL com.amazonaws.sagemaker.capabilities.multi-models=false \
-    com.amazonaws.sagemaker.capabilities.accept-bind-to-port=false
-"""
-_TAG = "emulator-test:classic"
-# The image itself is the matter of other tests.
-_TESTED = ("TRAIN-*", "SERVE*")
 _FOUND = {
     "TRAIN-05",  # opens hyperparameters.json without a look
     "TRAIN-16",  # no failure file
@@ -37,25 +22,16 @@ _FOUND = {
 }
 
 
-@pytest.fixture(scope="module")
-def verdicts(python_image: str, tmp_path_factory: pytest.TempPathFactory) -> list[Verdict]:
-    folder = tmp_path_factory.mktemp("classic")
-    (folder / "Dockerfile").write_text(_DOCKERFILE.format(base=python_image))
-    build(_TAG, "-f", folder / "Dockerfile", Path(__file__).parent)
-    try:
-        return check_image(_TAG, _TESTED, folder / "check", Payload(b"1,2,3\n", "text/csv"))
-    finally:
-        docker("rmi", "-f", _TAG)
-
-
 @needs_docker
-def test_more_than_ten_real_faults_of_the_classic_sample_are_found(verdicts: list[Verdict]) -> None:
-    found = {v.rule.id for v in verdicts if v.outcome.state == "FAIL"}
+def test_more_than_ten_real_faults_of_the_classic_sample_are_found(
+    checked_images: dict[str, list[Verdict]],
+) -> None:
+    found = set(ids(of_state("FAIL", checked_images[CLASSIC])))
     assert found >= _FOUND, _FOUND - found
     assert len(_FOUND) > 10
 
 
 @needs_docker
-def test_what_the_sample_does_right_passes(verdicts: list[Verdict]) -> None:
-    passed = {v.rule.id for v in verdicts if v.outcome.state == "PASS"}
+def test_what_the_sample_does_right_passes(checked_images: dict[str, list[Verdict]]) -> None:
+    passed = set(ids(of_state("PASS", checked_images[CLASSIC])))
     assert passed >= {"TRAIN-01", "TRAIN-02", "TRAIN-04", "SERVE-01", "SERVE-03", "SERVE-07"}

@@ -1,101 +1,110 @@
 """Each rule finds its fault, and no rule finds one where there is none."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from local_test.emulator.check.rule import Rule
 from local_test.emulator.check.suite import ALL, Verdict
-from tests.emulator.check.conftest import CheckAll
+from tests.emulator.check.conftest import Case, CheckAll, ids, of_state
+from tests.emulator.check.faults import COMMANDS, FIELDS, FILES, IMAGES
 
-# The stub's fault, and the one rule that it breaks.
-FAULTS = {
-    "cannot train": "TRAIN-01",
-    "saves no model": "TRAIN-02",
-    "leaves a link": "TRAIN-03",
-    "needs hyperparameters": "TRAIN-05",
-    "refuses the SDK's keys": "TRAIN-06",
-    "refuses the tuner's key": "TRAIN-07",
-    "takes quotes for text": "TRAIN-08",
-    "reads all config files": "TRAIN-09",
-    "takes code for data": "TRAIN-10",
-    "needs every folder": "TRAIN-11",
-    "writes beside its data": "TRAIN-13",
-    "fails with exit code 0": "TRAIN-15",
-    "writes no failure file": "TRAIN-16",
-    "begins with the traceback": "TRAIN-17",
-    "holds its log back": "TRAIN-18",
-    "draws bars": "TRAIN-19",
-    "prints no metric": "TRAIN-20",
-    "ends with 1 when stopped": "TRAIN-21",
-    "saves nothing when stopped": "TRAIN-22",
-    "keeps no checkpoint": "TRAIN-23",
-    "begins anew": "TRAIN-24",
-    "cannot serve": "SERVE-01",
-    "listens on localhost": "SERVE-03",
-    "talks in its ping": "SERVE-04",
-    "knows GET alone": "SERVE-05",
-    "pings behind predictions": "SERVE-06",
-    "answers with 500": "SERVE-07",
-    "names no type": "SERVE-08",
-    "refuses Accept */*": "SERVE-09",
-    "refuses headers": "SERVE-10",
-    "reads no chunks": "SERVE-11",
-    "mixes requests up": "SERVE-12",
-    "closes connections": "SERVE-13",
-    "fails at unknown types": "SERVE-14",
-    "fails at broken bodies": "SERVE-15",
-    "fails at empty bodies": "SERVE-16",
-    "sends tracebacks": "SERVE-17",
-    "refuses 25 MB": "SERVE-18",
-    "has other metrics": "SERVE-19",
-    "tells too much for batches": "BATCH-01",
-    "fails in batches": "BATCH-02",
-    "lists no models": "MULTI-01",
-    "loads twice": "MULTI-02",
-    "knows no 404 for models": "MULTI-03",
-    "describes every model": "MULTI-04",
-    "unloads what is not there": "MULTI-05",
-    "writes to the model": "SERVE-20",
-    "prints nothing": "SERVE-21",
-    "healthy with a broken model": "SERVE-22",
-    "ignores SIGTERM": "SERVE-24",
-}
-# More than one way to break a rule.
-MORE = {"ignores SIGTERM in training": "TRAIN-21"}
-_ALL = {**FAULTS, **MORE}
 _TRAINING = {rule.id for rule in ALL if rule.needs == "a training job"}
 _TRAIN, _SERVE = ("TRAIN-*",), ("SERVE*", "BATCH-*", "MULTI-*")
+_SHORT = {"total": 3.0, "shortest": 1.0}
+# What breaks no rule, or more than one.
+_OTHERS = {
+    "": Case("", (*_TRAIN, *_SERVE)),
+    "exit code 1": Case("ends with 1 when stopped", _TRAIN),
+    "ends early": Case("ends before it is stopped", _TRAIN),
+    "fails early": Case("trains for a short time alone", ("TRAIN-01", "TRAIN-2[1-4]")),
+    "no time to train": Case("is slow", _TRAIN, limits=_SHORT),
+    "no time to serve": Case("loads for ever", ("SERVE-01",), limits=_SHORT),
+    "no time to answer": Case("answers slowly", ("SERVE-08",), limits={**_SHORT, "total": 4.0}),
+    "no health": Case("is healthy twice and never again", ("SERVE-04",)),
+    "no answer": Case("fails at all bodies", ("SERVE-07", "SERVE-08"), payload=None),
+    "no type": Case("wants another type", ("SERVE-07",), payload=None),
+    "a guess": Case("", ("SERVE-07",), payload=None),
+}
+
+Checked = Mapping[str, list[Verdict]]
 
 
 @pytest.fixture(scope="module")
-def checked(check_all: CheckAll) -> dict[str, list[Verdict]]:
+def checked(check_all: CheckAll) -> Checked:
     """Check each fault with the rules of its side: `train` and `serve` share no code."""
-    sides = {fault: _TRAIN if rule in _TRAINING else _SERVE for fault, rule in _ALL.items()}
-    return check_all({"": (*_TRAIN, *_SERVE), **sides})
+    sides = {
+        fault: Case(fault, _TRAIN if rule in _TRAINING else _SERVE)
+        for fault, rule in COMMANDS.items()
+    }
+    return check_all({**_OTHERS, **sides})
 
 
-def _of(state: str, verdicts: list[Verdict]) -> list[str]:
-    return [verdict.line for verdict in verdicts if verdict.outcome.state == state]
+@pytest.mark.parametrize("fault", COMMANDS)
+def test_exactly_the_rule_that_a_fault_breaks_fails(checked: Checked, fault: str) -> None:
+    failed = of_state("FAIL", checked[fault])
+    assert ids(failed) == [COMMANDS[fault]], failed
 
 
-@pytest.mark.parametrize("fault", _ALL)
-def test_exactly_the_rule_that_a_fault_breaks_fails(
-    checked: dict[str, list[Verdict]], fault: str
-) -> None:
-    failed = _of("FAIL", checked[fault])
-    assert [line.split()[1] for line in failed] == [_ALL[fault]], failed
+def test_every_rule_has_a_fault_on_which_it_alone_fails() -> None:
+    files, fields = [rule for rule, _, _ in FILES], [rule for rule, _ in FIELDS]
+    images = [rule for rule, _ in IMAGES.values()]
+    assert {*COMMANDS.values(), *images, *files, *fields} == {rule.id for rule in ALL}
 
 
 def test_a_command_without_a_fault_passes_every_rule_that_needs_no_docker(
-    checked: dict[str, list[Verdict]],
+    checked: Checked,
 ) -> None:
-    assert _of("FAIL", checked[""]) == []
-    passed = {line.split()[1] for line in _of("PASS", checked[""])}
-    assert passed >= set(FAULTS.values())
+    assert of_state("FAIL", checked[""]) == []
+    assert set(ids(of_state("PASS", checked[""]))) >= set(COMMANDS.values())
 
 
-def test_what_is_seen_and_why_it_matters_are_told_in_sentences(
-    checked: dict[str, list[Verdict]],
+def test_a_job_that_ends_with_another_code_when_it_is_stopped_has_ended_by_itself(
+    checked: Checked,
 ) -> None:
+    assert of_state("FAIL", checked["exit code 1"]) == []
+    assert "TRAIN-21" in ids(of_state("PASS", checked["exit code 1"]))
+
+
+def test_what_sigterm_does_is_not_judged_where_none_was_sent(checked: Checked) -> None:
+    lines = of_state("N/A", checked["ends early"])
+    told = [line for line in lines if "no SIGTERM was sent: the job ended before" in line]
+    assert ids(told) == ["TRAIN-21", "TRAIN-22"]
+
+
+def test_a_job_that_fails_only_with_long_is_an_error_not_a_rule_that_does_not_apply(
+    checked: Checked,
+) -> None:
+    lines = of_state("ERROR", checked["fails early"])
+    assert ids(lines) == ["TRAIN-21", "TRAIN-22", "TRAIN-23", "TRAIN-24"]
+    assert "too many epochs" in lines[0]
+
+
+def test_what_was_seen_in_less_than_its_time_proves_nothing(checked: Checked) -> None:
+    for name in ("no time to train", "no time to serve", "no time to answer"):
+        assert "s had passed" in checked[name][0].outcome.seen
+        assert ids(of_state("N/A", checked[name])) == [v.rule.id for v in checked[name]]
+
+
+def test_a_ping_that_is_not_200_is_no_ping_with_an_empty_body(checked: Checked) -> None:
+    assert ids(of_state("FAIL", checked["no health"])) == ["SERVE-04"]
+
+
+def test_a_server_that_answers_no_body_but_with_5xx_fails_without_a_payload(
+    checked: Checked,
+) -> None:
+    assert ids(of_state("FAIL", checked["no answer"])) == ["SERVE-07"]
+    assert ids(of_state("N/A", checked["no answer"])) == ["SERVE-08"]
+
+
+def test_a_server_that_refuses_all_guesses_as_the_callers_fault_is_not_judged(
+    checked: Checked,
+) -> None:
+    assert ids(of_state("N/A", checked["no type"])) == ["SERVE-07"]
+    assert ids(of_state("PASS", checked["a guess"])) == ["SERVE-07"]
+
+
+def test_what_is_seen_and_why_it_matters_are_told_in_sentences(checked: Checked) -> None:
     for verdicts in checked.values():
         assert all(verdict.outcome.seen for verdict in verdicts)
 

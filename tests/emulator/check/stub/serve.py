@@ -1,6 +1,4 @@
-"""A small `train` and `serve` that keep every rule, or break the one that FAULT names.
-
-    python stub.py train|serve
+"""A small `serve` that keeps every rule, or breaks the one that FAULT names.
 
 With SAGEMAKER_BASE_DIR for /opt/ml. It needs the standard library alone.
 """
@@ -9,7 +7,6 @@ import json
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,156 +16,11 @@ from typing import Any
 ML = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
 FAULT = os.environ.get("FAULT", "")
 MULTI = os.environ.get("SAGEMAKER_MULTI_MODEL") == "true"
-EPOCH_SECONDS = 0.1
-KNOWN = {"epochs"}
-
-
-class StoppedError(Exception):
-    """SIGTERM came."""
-
-
-# --- train
-
-
-def read_hyperparameters() -> dict[str, str]:
-    path = ML / "input/config/hyperparameters.json"
-    if not path.exists() and FAULT != "needs hyperparameters":
-        return {}
-    given: dict[str, str] = json.loads(path.read_text())
-    for name in set(given) - KNOWN:
-        if name.startswith("sagemaker_") and FAULT != "refuses the SDK's keys":
-            continue
-        if name == "_tuning_objective_metric" and FAULT != "refuses the tuner's key":
-            continue
-        raise ValueError(f"unknown hyperparameter {name}")
-    return given
-
-
-def read_channels() -> list[Path]:
-    config = ML / "input/config"
-    if FAULT == "reads all config files":
-        for path in config.glob("*.json"):
-            if "emulated" in json.loads(path.read_text()):
-                raise ValueError(f"{path} is not known")
-    channels = json.loads((config / "inputdataconfig.json").read_text())
-    files: list[Path] = []
-    for name in channels:
-        folder = ML / "input/data" / name
-        if name in {"code", "sm_drivers"}:
-            if FAULT == "takes code for data":
-                raise ValueError(f"{name} holds no image")
-            continue
-        if FAULT == "needs every folder" and not folder.is_dir():
-            raise FileNotFoundError(folder)
-        files += [path for path in folder.rglob("*") if path.is_file()]
-    return files
-
-
-def number(text: str) -> int:
-    value = text if FAULT == "takes quotes for text" else json.loads(text)
-    return int(value)
-
-
-def break_at_start(files: list[Path]) -> None:
-    if FAULT == "cannot train":
-        raise RuntimeError("nothing works here")
-    if FAULT == "writes beside its data":
-        (files[0].parent / "cache.bin").write_bytes(b"x")
-    if FAULT == "writes in FastFile mode" and "FastFile" in config_text("inputdataconfig"):
-        (files[0].parent / "cache.bin").write_bytes(b"x")
-    if FAULT == "downloads at the start":
-        download()
-    if FAULT == "writes to its home":
-        Path("/root/cache.bin").write_bytes(b"x")
-
-
-def config_text(name: str) -> str:
-    return (ML / f"input/config/{name}.json").read_text()
-
-
-def train() -> None:
-    given = read_hyperparameters()
-    epochs = number(given.get("epochs", "5"))
-    files = read_channels()
-    if not files:
-        raise ValueError("the channels hold no file")
-    break_at_start(files)
-    kept = ML / "checkpoints/epoch"
-    first = int(kept.read_text()) if kept.exists() and FAULT != "begins anew" else 0
-    if first:
-        print(f"resumed from epoch {first}", flush=True)
-    try:
-        for epoch in range(first, epochs):
-            learn(epoch, kept)
-    except StoppedError:
-        if FAULT != "saves nothing when stopped":
-            save()
-        sys.exit(1 if FAULT == "ends with 1 when stopped" else 0)
-    if FAULT != "saves no model":
-        save()
-
-
-def learn(epoch: int, kept: Path) -> None:
-    time.sleep(EPOCH_SECONDS)
-    bar = "1/2 [=>..]\r2/2 [====] " if FAULT == "draws bars" else ""
-    name = "lss" if FAULT == "prints no metric" else "loss"
-    print(f"{bar}{name}={1 / (epoch + 1):.3f};", flush=FAULT != "holds its log back")
-    if FAULT == "ignores SIGTERM in training":
-        save()
-    if kept.parent.exists() and FAULT != "keeps no checkpoint":
-        part = kept.parent / ".part"
-        part.write_text(str(epoch + 1))
-        part.replace(kept)
-
-
-def download() -> None:
-    """Need what is outside of the container's own network."""
-    socket.gethostbyname("outside")
-
-
-def save() -> None:
-    cluster = json.loads(config_text("resourceconfig"))
-    if cluster["current_host"] != sorted(cluster["hosts"])[0] and FAULT != "saves on all hosts":
-        return
-    (ML / "model").mkdir(exist_ok=True)
-    (ML / "model/weights.json").write_text(json.dumps({"answer": 42, "padding": "x" * 99}))
-    if FAULT == "leaves a link":
-        (ML / "model/latest").symlink_to("weights.json")
-
-
-def lead_training() -> None:
-    def stop(*_: object) -> None:
-        raise StoppedError
-
-    if FAULT == "ignores SIGTERM in training":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    else:
-        signal.signal(signal.SIGTERM, stop)
-    try:
-        train()
-    except Exception as error:
-        if FAULT == "fails with exit code 0":
-            write_failure(error)
-            return
-        write_failure(error)
-        raise
-
-
-def write_failure(error: Exception) -> None:
-    if FAULT == "writes no failure file":
-        return
-    text = f"{type(error).__name__}: {error}"
-    if FAULT == "begins with the traceback":
-        text = f"Traceback (most recent call last):\n  File x\n{text}"
-    (ML / "output").mkdir(exist_ok=True)
-    (ML / "output/failure").write_text(text)
-
-
-# --- serve
 
 
 class Model:
     def __init__(self, folder: Path) -> None:
+        self.url = str(folder)
         path = folder / "weights.json"
         if FAULT == "healthy with a broken model":
             try:
@@ -180,7 +32,7 @@ class Model:
 
 
 MODELS: dict[str, Model] = {}
-LOCK = threading.Lock()
+PINGS: list[int] = []
 BUSY = threading.Lock()
 
 
@@ -201,8 +53,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(content)
 
-    def json(self, told: Any) -> None:
-        self.reply(200, json.dumps(told), "application/json")
+    def json(self, told: Any, status: int = 200) -> None:
+        self.reply(status, json.dumps(told), "application/json")
 
     def read_body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") == "chunked" and FAULT != "reads no chunks":
@@ -226,16 +78,19 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(200, "# HELP answers\nanswers 1\n")
         elif self.path == "/execution-parameters":
             size = 60 if FAULT == "tells too much for batches" else 6
-            told = {"MaxConcurrentTransforms": 2, "BatchStrategy": "SINGLE_RECORD"}
+            strategy = "single" if FAULT == "names no strategy" else "SINGLE_RECORD"
+            told = {"MaxConcurrentTransforms": 2, "BatchStrategy": strategy}
             self.json({**told, "MaxPayloadInMB": size})
         elif self.path.split("?")[0] == "/models" and MULTI:
-            if FAULT == "lists no models":
-                self.reply(404)
-                return
-            self.json({"models": [describe(name) for name in MODELS]})
+            models = [describe(name) for name in MODELS]
+            if FAULT == "lists models with another URL":
+                models = [{**model, "modelUrl": "/opt/ml/model"} for model in models]
+            self.json({"models": models}, 404 if FAULT == "lists models with 404" else 200)
         elif self.path.startswith("/models/") and MULTI:
             name = self.path.split("/")[2]
-            if name in MODELS or FAULT == "describes every model":
+            if FAULT == "describes models by their name alone" and name in MODELS:
+                self.json({"modelName": name})
+            elif name in MODELS or FAULT == "describes every model":
                 self.json(describe(name))
             else:
                 self.reply(404)
@@ -243,6 +98,10 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(404)
 
     def ping(self) -> None:
+        PINGS.append(1)
+        if FAULT == "is healthy twice and never again" and len(PINGS) > 2:
+            self.reply(503)
+            return
         if FAULT == "pings behind predictions":
             with BUSY:
                 pass
@@ -290,9 +149,14 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(413, "too large")
             return
         body = self.read_body()
+        if FAULT == "answers slowly":
+            time.sleep(10)
+        if FAULT == "fails at all bodies":
+            self.reply(500)
+            return
         if FAULT == "pings behind predictions":
             with BUSY:
-                time.sleep(0.4)
+                time.sleep(0.5)
         try:
             self.answer(model, body)
         except LookupError as error:
@@ -312,7 +176,7 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(400, text)
 
     def answer(self, model: Model, body: bytes) -> None:
-        if self.headers["Content-Type"] != "application/json":
+        if self.headers["Content-Type"] != "application/json" or FAULT == "wants another type":
             if FAULT == "fails at unknown types":
                 self.reply(500, "KeyError")
                 return
@@ -345,22 +209,28 @@ def mixed_up(answer: int) -> int:
 
 
 def describe(name: str) -> dict[str, str]:
-    return {"modelName": name, "modelUrl": f"/opt/ml/models/{name}/model"}
+    return {"modelName": name, "modelUrl": MODELS[name].url if name in MODELS else ""}
+
+
+def break_at_start() -> None:
+    if FAULT == "cannot serve":
+        raise RuntimeError("the model is of another version")
+    if FAULT == "loads for ever":
+        signal.pause()
+    if FAULT == "needs a network to serve":
+        socket.gethostbyname("outside")
+    if FAULT == "writes while it serves":
+        (Path.home() / "lock").write_text("x")
 
 
 def serve() -> None:
-    if FAULT == "cannot serve":
-        raise RuntimeError("the model is of another version")
+    break_at_start()
     if FAULT == "fails in batches" and os.environ.get("SAGEMAKER_BATCH"):
         raise RuntimeError("no batches")
     if not MULTI:
         MODELS["model"] = Model(ML / "model")
     if FAULT == "writes to the model":
         (ML / "model/cache").write_text("x")
-    if FAULT == "needs a network to serve":
-        download()
-    if FAULT == "writes while it serves":
-        (Path.home() / "lock").write_text("x")
     if FAULT != "prints nothing":
         print("serving", flush=True)
     port = int(os.environ.get("SAGEMAKER_BIND_TO_PORT", "8080"))
@@ -378,4 +248,4 @@ def serve() -> None:
 
 
 if __name__ == "__main__":
-    lead_training() if sys.argv[1] == "train" else serve()
+    serve()

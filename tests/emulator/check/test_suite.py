@@ -1,0 +1,74 @@
+"""What becomes of a rule whose evidence cannot be had."""
+
+from typing import Any, cast
+from xml.etree import ElementTree
+
+import pytest
+
+from local_test.emulator.check.jobs import Jobs
+from local_test.emulator.check.reports import Report, to_html, to_json, to_junit
+from local_test.emulator.check.rule import NotTestedError, Outcome, Rule, once, passed
+from local_test.emulator.check.serving import Serving
+from local_test.emulator.check.suite import Evidence, Verdict, judge
+from local_test.emulator.errors import EmulatorError
+
+
+def _rule(identifier: str, error: Exception | None) -> Rule[Any]:
+    def check(_evidence: object) -> Outcome:
+        if error:
+            raise error
+        return passed("it is there")
+
+    return Rule(identifier, "It is there.", "a page", "an endpoint", "Make it.", check)
+
+
+@pytest.fixture
+def verdicts() -> list[Verdict]:
+    rules = [
+        _rule("TEST-01", NotTestedError("it is not asked for")),
+        _rule("TEST-02", EmulatorError("the model cannot be unpacked")),
+        _rule("TEST-03", ConnectionError("the engine went away")),
+        _rule("TEST-04", KeyError("a fault of the rule's own")),
+        _rule("TEST-05", None),
+    ]
+    nothing = cast(Any, None)
+    found = Evidence(nothing, cast(Jobs, nothing), cast(Serving, nothing))
+    return list(judge(rules, found))
+
+
+def test_only_what_is_not_tested_does_not_apply_and_the_other_rules_go_on(
+    verdicts: list[Verdict],
+) -> None:
+    states = [verdict.outcome.state for verdict in verdicts]
+    assert states == ["N/A", "ERROR", "ERROR", "ERROR", "PASS"]
+    assert "EmulatorError: the model cannot be unpacked" in verdicts[1].line
+
+
+def test_an_error_makes_the_check_fail_and_stands_in_every_report(
+    verdicts: list[Verdict],
+) -> None:
+    report = Report("image", verdicts, 1.0)
+    assert report.failed
+    assert not Report("image", [verdicts[0], verdicts[4]], 1.0).failed
+    assert "1 passed, 0 failed, 1 not applicable, 3 could not be tested (ERROR)" in report.summary()
+    suite = ElementTree.fromstring(to_junit(report))  # noqa: S314 - our own
+    assert (suite.get("failures"), suite.get("errors")) == ("0", "3")
+    assert len(list(suite.iter("error"))) == 3
+    assert to_html(report).index("TEST-02") < to_html(report).index("TEST-01")
+    assert '"state": "ERROR"' in to_json(report)
+
+
+def test_what_failed_once_fails_again_with_the_same_error() -> None:
+    class Things:
+        calls = 0
+
+        @once
+        def thing(self) -> None:
+            self.calls += 1
+            raise OSError("no space left")
+
+    things = Things()
+    for _ in range(2):
+        with pytest.raises(OSError, match="no space left"):
+            things.thing()
+    assert things.calls == 1
