@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 from local_test.emulator.running import Running
 
-# By host: a line of its log, its exit code at the end, or why it can no longer be watched.
+# By host: a line of its log, its exit code at the end, or why it can no longer be watched or ended.
 _Event = tuple[str, str | int | Exception]
+# A host that prints faster than its log can be written has to wait.
+_MAX_EVENTS = 1000
 
 
 class Cause(enum.Enum):
@@ -38,11 +40,11 @@ class Ending:
 
 
 class Attempt:
-    """Starts hosts and waits for their end; when one fails, the others are stopped.
+    """Waits for the end of hosts that were started; when one fails, the others are stopped.
 
     Args:
-        hosts: Hosts by name, not yet started.
-        alarms: What to do how many seconds after all have started; the first one counts.
+        hosts: Hosts by name.
+        alarms: What to do in how many seconds from now; the first one counts.
         grace: Seconds from SIGTERM to SIGKILL.
         on_line: Called with host and line for all that they print, in the thread of `run`.
         on_cause: Called in that thread when hosts are ended before their time.
@@ -57,22 +59,19 @@ class Attempt:
         on_cause: Callable[[Cause], None],
     ) -> None:
         self._hosts = hosts
-        self._alarms = alarms
+        now = time.monotonic()
+        self._alarms = {cause: now + seconds for cause, seconds in alarms.items()}
         self._grace = grace
         self._on_line = on_line
         self._on_cause = on_cause
-        self._events: queue.Queue[_Event] = queue.Queue()
+        self._events: queue.Queue[_Event] = queue.Queue(_MAX_EVENTS)
         self._ending: list[threading.Thread] = []
         self._codes: dict[str, int] = {}
         self._cause: Cause | None = None
         self._failed: str | None = None
 
     def run(self) -> Ending:
-        """Run all hosts to their end."""
-        for host in self._hosts.values():
-            host.start()
-        now = time.monotonic()
-        self._alarms = {cause: now + seconds for cause, seconds in self._alarms.items()}
+        """Wait for all hosts' end."""
         for name, host in self._hosts.items():
             threading.Thread(target=self._watch, args=(name, host), daemon=True).start()
         while len(self._codes) < len(self._hosts):
@@ -92,15 +91,16 @@ class Attempt:
 
     def _handle_next(self) -> None:
         due = min(self._alarms, key=lambda cause: self._alarms[cause], default=None)
-        if self._cause or due is None:
-            wait = None
-        else:
-            wait = max(0.0, self._alarms[due] - time.monotonic())
+        wait = None
+        if due and not self._cause:
+            wait = self._alarms[due] - time.monotonic()
+            # Looked at before the log, which may never pause.
+            if wait <= 0:
+                self._end(due)
+                return
         try:
             name, event = self._events.get(timeout=wait)
         except queue.Empty:
-            if due:
-                self._end(due)
             return
         if isinstance(event, Exception):
             raise event
@@ -120,12 +120,17 @@ class Attempt:
         self._cause = cause
         self._on_cause(cause)
         for name in self._hosts.keys() - self._codes.keys():
-            thread = threading.Thread(target=self._end_host, args=(self._hosts[name],), daemon=True)
+            thread = threading.Thread(target=self._end_host, args=(name,), daemon=True)
             self._ending.append(thread)
             thread.start()
 
-    def _end_host(self, host: Running) -> None:
-        if self._cause is Cause.SPOT:
-            host.kill()
-        else:
-            host.stop(self._grace)
+    def _end_host(self, name: str) -> None:
+        host = self._hosts[name]
+        try:
+            if self._cause is Cause.SPOT:
+                host.kill()
+            else:
+                host.stop(self._grace)
+        except Exception as error:
+            # The host may run on: the job must not wait for it for ever.
+            self._events.put((name, error))

@@ -3,8 +3,9 @@
 A file stands for an S3 object, its path below the channel for the key below the prefix.
 """
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -32,15 +33,14 @@ class Channel:
     def objects(self) -> dict[str, Path]:
         """Return the files by key, in S3's order: that of the keys' bytes.
 
-        As in S3, there are no empty folders, and links are followed.
+        As in S3, there are no empty folders; links are followed, as by `aws s3 sync`.
+
+        Raises:
+            EmulatorError: A link leads nowhere, or back to a folder that it is in.
         """
         if self.source.is_file():
             return {self.source.name: self.source}
-        found = {
-            path.relative_to(self.source).as_posix(): path
-            for path in self.source.rglob("*")
-            if path.is_file()
-        }
+        found = {path.relative_to(self.source).as_posix(): path for path in _files(self.source)}
         return dict(sorted(found.items(), key=lambda item: item[0].encode()))
 
     def share(self, host: str, hosts: Sequence[str]) -> dict[str, Path]:
@@ -53,6 +53,25 @@ class Channel:
             return objects
         rank = sorted(hosts).index(host)
         return {key: objects[key] for key in list(objects)[rank :: len(hosts)]}
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for name, folders, files in os.walk(folder, followlinks=True, onerror=_refuse):
+        parent = Path(name)
+        for path in (parent / inside for inside in folders):
+            if path.is_symlink() and parent.resolve().is_relative_to(path.resolve()):
+                raise EmulatorError(f"{path} is a link to a folder that it is in: without end.")
+        for path in (parent / inside for inside in files):
+            if path.is_symlink() and not path.exists():
+                raise EmulatorError(f"{path} is a link to {path.readlink()}, which is not there.")
+            if path.is_file():
+                yield path
+
+
+def _refuse(error: OSError) -> None:
+    """Let nothing vanish because it cannot be read; a folder that is not there is empty."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def find_channels(data: Sequence[str]) -> tuple[list[Channel], list[str]]:

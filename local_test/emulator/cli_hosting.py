@@ -129,7 +129,7 @@ def lead(
     Raises:
         EmulatorError: A container has ended.
     """
-    with front.running(endpoint, port, asynchronous) as url:
+    with front.running(endpoint, port, asynchronous, console.note) as url:
         console.note(
             f"endpoint {endpoint.name} is InService. "
             f'boto3.client("sagemaker-runtime", endpoint_url="{url}"), or: curl '

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,6 +22,7 @@ from local_test.emulator.interrupts import Interrupts
 from local_test.emulator.job import Run
 from local_test.emulator.layout import CHECKPOINTS
 from local_test.emulator.metrics import MetricDefinition, parse_definitions
+from local_test.emulator.process import split_words
 from local_test.emulator.specification import TrainingJob, parse_pairs
 
 
@@ -92,7 +92,7 @@ def train(
     """
     if bool(image) == bool(command):
         raise click.UsageError("Give an IMAGE, or --command for an installed package.")
-    name = job_name or _job_name(image or str(command).split()[0])
+    name = job_name or _job_name(image or split_words(str(command))[0])
     folder = out / name
     if folder.exists():
         raise EmulatorError(
@@ -141,7 +141,7 @@ def _host_maker(job: TrainingJob, command: str | None, console: Console) -> Iter
     interrupts = Interrupts()
     with interrupts.caught():
         if command:
-            with hosts.command(shlex.split(command), job) as make_host:
+            with hosts.command(split_words(command), job) as make_host:
                 yield make_host
             return
         with Engine(interrupts) as engine:

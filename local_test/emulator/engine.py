@@ -4,12 +4,15 @@ Everything carries a label, so that it is found and removed however the run ende
 """
 
 import contextlib
+import functools
+import socket
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
@@ -60,16 +63,34 @@ class Engine:
         _trace: TracebackType | None,
     ) -> None:
         with self._interrupts.held():
-            self.remove_all()
-            self.client.close()
+            try:
+                self.remove_all()
+            finally:
+                self.client.close()
 
     def remove_all(self) -> None:
-        """Remove the containers, with their volumes, and the networks of this run."""
+        """Remove the containers, with their volumes, and the networks of this run.
+
+        Raises:
+            EmulatorError: Something could not be removed; all else is.
+        """
         mine = {"label": self.label}
-        for container in self.client.containers.list(all=True, filters=mine):
-            container.remove(force=True, v=True)
-        for network in self.client.networks.list(filters=mine):
-            network.remove()
+        containers = self.client.containers.list(all=True, filters=mine, ignore_removed=True)
+        removals = [functools.partial(one.remove, force=True, v=True) for one in containers]
+        removals += [network.remove for network in self.client.networks.list(filters=mine)]
+        failures: list[str] = []
+        for remove in removals:
+            try:
+                remove()
+            except NotFound:
+                continue
+            except (DockerException, OSError) as error:
+                failures.append(str(error))
+        if failures:
+            raise EmulatorError(
+                f"Not all could be removed: {'; '.join(failures)}. What is left has the label "
+                f"{self.label}."
+            )
 
     def check_image(self, image: str) -> list[str]:
         """Return what is odd about an image, in sentences.
@@ -108,6 +129,26 @@ class Engine:
                 f"There is no image {image} on this engine. Build it (docker build -t {image} .) "
                 "or pull it (docker pull); `docker images` lists what is there."
             ) from error
+
+    def reaches(self, network: str) -> bool:
+        """Tell whether containers on a network are reached at their own addresses.
+
+        They are where the network's gateway is this machine. It is not with the virtual machines
+        of Docker Desktop and others, a rootless engine, or the engine of another machine.
+        """
+        for config in self.client.networks.get(network).attrs["IPAM"]["Config"]:
+            family = socket.AF_INET6 if ":" in config["Gateway"] else socket.AF_INET
+            with socket.socket(family) as probe, contextlib.suppress(OSError):
+                # Only an address of this machine can be bound.
+                probe.bind((config["Gateway"], 0))
+                return True
+        return False
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the engine sees this machine's folders, and its published ports are here."""
+        host = urlsplit(self.client.api.base_url).hostname
+        return host in {"localhost", "localnpipe", "127.0.0.1", "::1"}
 
     def network(self, *, internal: bool) -> str:
         """Make a network; from an internal one nothing outside can be reached. Return its name."""
@@ -238,7 +279,8 @@ class Container:
 
     def remove(self) -> None:
         """Remove it with its volumes; what runs in it is killed."""
-        self._container.remove(force=True, v=True)
+        with contextlib.suppress(NotFound):
+            self._container.remove(force=True, v=True)
 
     @property
     def id(self) -> str:

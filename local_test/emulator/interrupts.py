@@ -41,11 +41,13 @@ class Interrupts:
             with self._counting:
                 self._held -= 1
         if self._pending is not None and not self._held:
-            if threading.current_thread() is threading.main_thread():
+            main = threading.main_thread()
+            if threading.current_thread() is main:
                 self._leave(self._pending)
             else:
-                # The main thread has the blocks to unwind; Python runs handlers there.
-                signal.raise_signal(self._pending)
+                # The main thread has the blocks to unwind. Python runs handlers there, but only a
+                # signal to the thread itself wakes it when it waits.
+                signal.pthread_kill(main.ident or 0, self._pending)
 
     def _arrived(self, number: int, _frame: FrameType | None) -> None:
         if self._held:

@@ -1,9 +1,10 @@
 """A training job's life, as the platform leads it: start, download, train, upload."""
 
 import json
+import shutil
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -43,16 +44,24 @@ class Run:
 
     def lead(self) -> Record:
         """Run the job to its end, write the description, and return what happened."""
+        logs = self._folder / "logs"
         with ExitStack() as stack:
-            (self._folder / "logs").mkdir(parents=True, exist_ok=True)
+            stack.callback(self._free_the_name, logs)
+            logs.mkdir(parents=True, exist_ok=True)
             for host in self._job.hosts:
-                path = self._folder / "logs" / f"{host}.log"
-                self._logs[host] = stack.enter_context(path.open("w"))
+                self._logs[host] = stack.enter_context((logs / f"{host}.log").open("w"))
             while self.record.status == "InProgress":
                 self._attempt()
         text = json.dumps(describe(self.record), indent=2)
         (self._folder / "description.json").write_text(f"{text}\n")
         return self.record
+
+    def _free_the_name(self, logs: Path) -> None:
+        """Leave nothing of a job that never started, so that it can be tried again."""
+        if self._started is None:
+            shutil.rmtree(logs)
+            with suppress(OSError):
+                self._folder.rmdir()
 
     def _attempt(self) -> None:
         """Run all hosts once."""
@@ -66,6 +75,8 @@ class Run:
                 hosts[name] = self._make_host(name, layout)
                 stack.callback(hosts[name].remove)
             record.enter("Training")
+            for host in hosts.values():
+                host.start()
             alarms = self._alarms()
             ending = Attempt(hosts, alarms, job.grace, self._line, self._caused).run()
             record.codes.append(dict(ending.codes))
@@ -149,7 +160,8 @@ class Run:
 def failure_reason(host: Running, code: int) -> str:
     """Return what a failed host wrote in output/failure, or else its exit code."""
     with host.read("output/failure") as tree:
-        if tree.files():
+        # It may be a folder, too.
+        if "." in tree.files():
             with tree.open(".") as stream:
                 # A character has 4 bytes at most.
                 text = stream.read(4 * MAX_FAILURE).decode(errors="replace")

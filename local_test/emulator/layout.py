@@ -106,11 +106,9 @@ def laid_out(job: TrainingJob, host: str) -> Iterator[Layout]:
 
 def _folder_of(channel: Channel, share: dict[str, Path], scratch: Path) -> Path:
     """Return a folder with exactly these objects: the channel's own where it is one."""
-    if (
-        channel.source.is_dir()
-        and not channel.sharded
-        and not any(path.is_symlink() for path in share.values())
-    ):
+    # A link would lead nowhere in a container.
+    linked = any(path.resolve() != channel.source.resolve() / key for key, path in share.items())
+    if channel.source.is_dir() and not channel.sharded and not linked:
         return channel.source
     folder = scratch / channel.name
     write(share, folder)

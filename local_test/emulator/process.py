@@ -1,6 +1,7 @@
 """A command of this machine in place of a container, with SAGEMAKER_BASE_DIR for /opt/ml."""
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -10,8 +11,24 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from local_test.emulator.errors import EmulatorError
 from local_test.emulator.files import Files, Tree, write
 from local_test.emulator.running import START_FAILED
+
+
+def split_words(command: str) -> list[str]:
+    """Return the words of a command as a shell has them.
+
+    Raises:
+        EmulatorError: There are none, or a quote is not closed.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise EmulatorError(f"--command {command}: {error}.") from error
+    if not words:
+        raise EmulatorError("--command has no word: wanted a program, such as serve.")
+    return words
 
 
 class Process:

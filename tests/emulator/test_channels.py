@@ -74,3 +74,18 @@ def test_what_cannot_be_channels_is_refused_with_the_reason(
     (tmp_path / "hollow/sub").mkdir(parents=True)
     with pytest.raises(EmulatorError, match=reason.format(tmp_path)):
         find_channels([word.format(tmp_path) for word in words])
+
+
+def test_linked_folders_are_followed_and_a_link_that_leads_nowhere_or_back_is_named(
+    tmp_path: Path,
+) -> None:
+    folder = _write(tmp_path / "train", "a")
+    (folder / "more").symlink_to(_write(tmp_path / "elsewhere", "sub/b"))
+    assert list(Channel("train", folder).objects()) == ["a", "more/sub/b"]
+    (folder / "back").symlink_to(tmp_path)
+    with pytest.raises(EmulatorError, match=rf"{folder}/back is a link to a folder that it is in"):
+        Channel("train", folder).objects()
+    (folder / "back").unlink()
+    (folder / "gone").symlink_to("nothing")
+    with pytest.raises(EmulatorError, match=rf"{folder}/gone is a link to nothing, which is not"):
+        Channel("train", folder).objects()

@@ -39,6 +39,8 @@ def emulate(*arguments: object, **environment: str) -> subprocess.CompletedProce
         (["image", "-s", f"k={'x' * 2501}"], "SageMaker takes 256 and 2500"),
         (["image", "--env", "K"], "--env K: wanted key=value"),
         (["image", "--job-name", "a_job"], "'a_job' is no name for a training job"),
+        (["--command", "sh -c 'train"], "--command sh -c 'train: No closing quotation"),
+        (["--command", " "], "--command has no word"),
         (["--command", "train", "--hosts", "2", "--isolated"], "no emulation of several hosts and"),
         (["image"], "No Docker engine answers"),
     ],
@@ -116,10 +118,12 @@ def test_a_job_prints_its_log_beside_and_its_description_alone_on_stdout(
 def test_what_the_engine_refuses_is_one_sentence_and_no_traceback(
     image: str, tmp_path: Path
 ) -> None:
-    refused = emulate(image, "--memory", "much", "--out", tmp_path)
+    refused = emulate(image, "--memory", "much", "--out", tmp_path, "--job-name", "job")
     assert refused.returncode == 1
     assert "much" in refused.stderr
     assert "Traceback" not in refused.stderr
+    # The name is not used up by a job that never ran.
+    assert list(tmp_path.iterdir()) == []
 
 
 @needs_docker

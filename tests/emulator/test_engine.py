@@ -95,3 +95,33 @@ def test_whatever_ends_a_block_nothing_of_it_stays_on_the_engine(image: str) -> 
         assert len(left_of(engine)) == 4
         raise RuntimeError
     assert left_of(engine) == []
+
+
+def test_what_cannot_be_removed_is_told_and_does_not_keep_the_rest(
+    engine: Engine, image: str
+) -> None:
+    names = {engine.network(internal=True) for _ in range(3)}
+    first = engine.client.networks.list(filters={"label": engine.label})[0]
+    # A container of somebody else keeps the one that is removed first.
+    foreign = engine.client.containers.create(image, network=first.name, entrypoint=["sleep", "60"])
+    foreign.start()
+    try:
+        with pytest.raises(EmulatorError, match=rf"Not all could be removed: .*{engine.label}"):
+            engine.remove_all()
+        assert left_of(engine) == [first.name]
+        assert first.name in names
+    finally:
+        foreign.remove(force=True)
+
+
+def test_containers_are_reached_where_their_gateway_is_this_machine(engine: Engine) -> None:
+    assert engine.is_local
+    assert engine.reaches(engine.network(internal=False))
+    # A bridge without an address, as a rootless engine's or a virtual machine's is from here.
+    elsewhere = engine.client.networks.create(
+        "emulator-test-elsewhere",
+        internal=True,
+        labels=dict([engine.label.split("=")]),
+        options={"com.docker.network.bridge.inhibit_ipv4": "true"},
+    )
+    assert not engine.reaches(elsewhere.name)

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 
 import pytest
 
@@ -39,18 +40,24 @@ def test_a_signal_waits_until_what_is_being_made_is_known() -> None:
 def test_a_signal_that_waits_for_another_thread_unwinds_the_main_thread() -> None:
     interrupts = Interrupts()
     unwound = []
+    start = time.monotonic()
 
     def make() -> None:
         with interrupts.held():
             os.kill(os.getpid(), signal.SIGTERM)
+            # The main thread has taken it in, and waits again.
+            while interrupts._pending is None:
+                assert time.monotonic() - start < 30
         unwound.append(False)
 
     with pytest.raises(SystemExit), interrupts.caught():  # noqa: PT012
         thread = threading.Thread(target=make)
         try:
             thread.start()
-            threading.Event().wait(10)
+            threading.Event().wait(30)
         finally:
             thread.join()
             unwound.append(True)
     assert unwound == [False, True]
+    # The main thread waits for nothing that Python does, so only a signal to itself wakes it.
+    assert time.monotonic() - start < 10

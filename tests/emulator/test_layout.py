@@ -114,10 +114,13 @@ def test_fast_file_mounts_the_channels_own_folder_unless_it_has_links(channel: C
     with laid_out(job, "algo-1") as layout:
         assert [bind.source for bind in layout.binds] == [str(channel.source)]
     # A link may lead out of what is mounted.
-    (channel.source / "link").symlink_to(channel.source / "a")
-    with laid_out(job, "algo-1") as layout:
-        (bind,) = layout.binds
-        assert bind.source != str(channel.source)
-        assert (Path(bind.source) / "link").read_text() == "a"
-        assert not (Path(bind.source) / "link").is_symlink()
-    assert not Path(bind.source).exists()
+    for link, target, inside in (("link", "a", ""), ("folder", "sub", "/b")):
+        (channel.source / link).symlink_to(channel.source / target)
+        with laid_out(job, "algo-1") as layout:
+            (bind,) = layout.binds
+            assert bind.source != str(channel.source)
+            found = (Path(bind.source) / f"{link}{inside}").resolve()
+            assert found.is_relative_to(bind.source)
+            assert found.read_text() == f"{target}{inside}".removeprefix("sub/")
+        (channel.source / link).unlink()
+        assert not Path(bind.source).exists()

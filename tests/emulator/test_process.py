@@ -111,3 +111,15 @@ def test_the_emulator_needs_nothing_of_what_it_runs() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ran.stdout == "set()\n", ran.stderr
+
+
+def test_a_job_that_never_stops_printing_is_stopped_in_time(tmp_path: Path) -> None:
+    record = _train("exec timeout 20 yes", tmp_path, stop_after=0.5)
+    assert record.status == "Stopped"
+
+
+def test_a_folder_in_the_place_of_the_failure_file_leaves_the_exit_code_as_the_reason(
+    tmp_path: Path,
+) -> None:
+    record = _train("mkdir -p $SAGEMAKER_BASE_DIR/output/failure/x; exit 9", tmp_path)
+    assert record.failure == "AlgorithmError: Exit Code: 9"

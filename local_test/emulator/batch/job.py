@@ -12,7 +12,13 @@ from local_test.emulator.batch.records import requests, split
 from local_test.emulator.batch.specification import DEFAULTS, Parameters, TransformJob, effective
 from local_test.emulator.channels import Channel
 from local_test.emulator.errors import EmulatorError
-from local_test.emulator.hosting.exchange import Body, NoReplyError, Reply, exchange
+from local_test.emulator.hosting.exchange import (
+    Body,
+    Connections,
+    NoReplyError,
+    Reply,
+    exchange,
+)
 from local_test.emulator.hosting.server import Server
 from local_test.emulator.hosting.targets import listening
 
@@ -51,6 +57,7 @@ class Run:
         self._job = job
         self._out = out
         self._note = note
+        self._connections = Connections()
         self.record = TransformRecord(job, datetime.now(UTC))
 
     def lead(self, server: Server) -> TransformRecord:
@@ -80,13 +87,19 @@ class Run:
             raise EmulatorError(f"There is no object in {self._job.data}.")
         at_once = self.record.parameters.concurrent or 1
         # Two pools, as a request must not wait for an object that waits for it.
-        with ThreadPoolExecutor(at_once) as sending, ThreadPoolExecutor(at_once) as reading:
+        sending, reading = ThreadPoolExecutor(at_once), ThreadPoolExecutor(at_once)
+        try:
             running = {
                 key: reading.submit(self._one, key, path, server, sending)
                 for key, path in objects.items()
             }
             for key, future in running.items():
                 self._finished(key, future)
+        finally:
+            # All is done by now, or the job is given up: then no answer is waited for.
+            for pool in (reading, sending):
+                pool.shutdown(wait=False, cancel_futures=True)
+            self._connections.close()
 
     def _finished(self, key: str, future: Future[None]) -> None:
         try:
@@ -157,6 +170,7 @@ class Run:
                     body=sent,
                     headers=headers,
                     seconds=job.timeout,
+                    connections=self._connections,
                 )
             except NoReplyError as error:
                 if not left:

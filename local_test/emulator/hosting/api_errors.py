@@ -65,7 +65,12 @@ class ModelError(ApiError):
             OriginalMessage=original,
             LogStreamArn=f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:{where}",
         )
-        self.original_status = original_status
+
+
+class InternalStreamError(ApiError):
+    """A stream broke off by our own fault."""
+
+    code = "InternalStreamFailure"
 
 
 class ModelStreamError(ApiError):

@@ -3,6 +3,7 @@
 `Host` and `User-Agent` are those that were seen in logs of containers.
 """
 
+import contextlib
 import http.client
 import socket
 import threading
@@ -54,6 +55,10 @@ class TimedOutError(NoReplyError):
     """The answer was not complete in time."""
 
 
+class BrokenOffError(EmulatorError):
+    """Nobody waits for the answer any more."""
+
+
 class Opened:
     """An answer of which status and headers are there, and whose body still comes."""
 
@@ -82,23 +87,21 @@ class Opened:
 
 
 class _Deadline:
-    """Breaks a connection at the deadline, whatever is waited for on it."""
+    """Breaks a connection at the deadline or before, whatever is waited for on it."""
 
-    def __init__(self, connection: http.client.HTTPConnection, seconds: float) -> None:
-        self._connection = connection
-        self._seconds = seconds
-        self._passed = threading.Event()
-        self._timer = threading.Timer(seconds, self._break)
+    def __init__(self, sock: socket.socket, seconds: float) -> None:
+        self._sock = sock
+        self._why: EmulatorError | None = None
+        late = TimedOutError(f"no complete answer within {seconds:g} s")
+        self._timer = threading.Timer(seconds, self.break_off, [late])
         self._timer.daemon = True
         self._timer.start()
 
-    def _break(self) -> None:
-        self._passed.set()
-        if sock := self._connection.sock:
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                return
+    def break_off(self, why: EmulatorError) -> None:
+        """Break the connection; who waits on it is told why."""
+        self._why = self._why or why
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
 
     def cancel(self) -> None:
         self._timer.cancel()
@@ -109,10 +112,39 @@ class _Deadline:
         try:
             yield
         except (OSError, http.client.HTTPException) as error:
-            if not self._passed.is_set():
+            if not self._why:
                 raise NoReplyError(f"the connection broke: {error!r}") from error
-        if self._passed.is_set():
-            raise TimedOutError(f"no complete answer within {self._seconds:g} s")
+        if self._why:
+            raise self._why
+
+
+class Connections:
+    """The open connections of a job, which break all at once when it is given up."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: set[_Deadline] = set()
+        self._closed = False
+
+    @contextmanager
+    def counting(self, deadline: _Deadline) -> Iterator[None]:
+        """Count a connection as open in this block."""
+        with self._lock:
+            self._open.add(deadline)
+            if self._closed:
+                deadline.break_off(BrokenOffError("broken off"))
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._open.remove(deadline)
+
+    def close(self) -> None:
+        """Break all that are open, and all that are still opened: BrokenOffError."""
+        with self._lock:
+            self._closed = True
+            for deadline in self._open:
+                deadline.break_off(BrokenOffError("broken off"))
 
 
 @contextmanager
@@ -124,6 +156,7 @@ def opened(
     body: Body = None,
     headers: Mapping[str, str] | None = None,
     seconds: float,
+    connections: Connections | None = None,
 ) -> Iterator[Opened]:
     """Send a request and give the answer once its headers are there.
 
@@ -134,17 +167,19 @@ def opened(
         body: Bytes go out with Content-Length, parts chunked.
         headers: More headers.
         seconds: What all of it may take, the reading of the body as well.
+        connections: Those that this one is broken off with.
 
     Raises:
         NoReplyError: There is no connection within 250 ms, or no such answer.
+        BrokenOffError: `connections` were closed.
     """
     connection = _connected(address)
-    deadline = _Deadline(connection, seconds)
+    deadline = _Deadline(connection.sock, seconds)
     try:
-        with deadline.told():
-            _send(connection, method, path, body, headers or {})
-            response = connection.getresponse()
-        yield Opened(response, deadline)
+        with (connections or Connections()).counting(deadline):
+            with deadline.told():
+                response = _response(connection, method, path, body, headers or {})
+            yield Opened(response, deadline)
     finally:
         deadline.cancel()
         connection.close()
@@ -158,10 +193,19 @@ def exchange(
     body: Body = None,
     headers: Mapping[str, str] | None = None,
     seconds: float,
+    connections: Connections | None = None,
 ) -> Reply:
     """Send a request and return the whole answer; see `opened`."""
     start = time.monotonic()
-    with opened(address, method, path, body=body, headers=headers, seconds=seconds) as answer:
+    with opened(
+        address,
+        method,
+        path,
+        body=body,
+        headers=headers,
+        seconds=seconds,
+        connections=connections,
+    ) as answer:
         content = b"".join(answer.parts())
         return Reply(answer.status, answer.headers, content, time.monotonic() - start)
 
@@ -177,6 +221,24 @@ def _connected(address: Address) -> http.client.HTTPConnection:
         raise NoReplyError(f"no connection: {error.strerror or error}") from error
     connection.sock.settimeout(None)
     return connection
+
+
+def _response(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    body: Body,
+    headers: Mapping[str, str],
+) -> http.client.HTTPResponse:
+    try:
+        _send(connection, method, path, body, headers)
+    except ConnectionError as error:
+        # A server may refuse a body before it has all of it, such as with 413, and close.
+        try:
+            return connection.getresponse()
+        except (OSError, http.client.HTTPException):
+            raise error from None
+    return connection.getresponse()
 
 
 def _send(

@@ -7,15 +7,21 @@ import json
 import re
 import sys
 import threading
+import traceback
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from local_test.emulator.errors import EmulatorError
 from local_test.emulator.hosting import eventstream
-from local_test.emulator.hosting.api_errors import ACCOUNT, ApiError, ValidationError
+from local_test.emulator.hosting.api_errors import (
+    ACCOUNT,
+    ApiError,
+    InternalStreamError,
+    ValidationError,
+)
 from local_test.emulator.hosting.asynchronous import AsyncInvocations
 from local_test.emulator.hosting.endpoint import Endpoint
 from local_test.emulator.hosting.headers import PREFIX
@@ -28,7 +34,10 @@ _PATH = re.compile(
 
 @contextmanager
 def running(
-    endpoint: Endpoint, port: int = 0, asynchronous: AsyncInvocations | None = None
+    endpoint: Endpoint,
+    port: int = 0,
+    asynchronous: AsyncInvocations | None = None,
+    note: Callable[[str], None] = lambda _text: None,
 ) -> Iterator[str]:
     """Give the URL under which an endpoint is invoked, until the block ends.
 
@@ -36,17 +45,19 @@ def running(
         endpoint: What is invoked.
         port: Where to listen; 0 finds a free one.
         asynchronous: For an endpoint that is invoked asynchronously, and not otherwise.
+        note: Called with each fault that is not the container's, in words.
 
     Raises:
         EmulatorError: The port is taken.
     """
 
-    class Handler(_Handler):
+    class Handling(Handler):
         pass
 
-    Handler.endpoint, Handler.asynchronous = endpoint, asynchronous
+    Handling.endpoint, Handling.asynchronous = endpoint, asynchronous
+    Handling.note = staticmethod(note)
     try:
-        server = _Server(("127.0.0.1", port), Handler)
+        server = Server(("127.0.0.1", port), Handling)
     except OSError as error:
         raise EmulatorError(f"Port {port} cannot be listened on: {error.strerror}.") from error
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -59,8 +70,12 @@ def running(
         server.server_close()
 
 
-class _Server(ThreadingHTTPServer):
+class Server(ThreadingHTTPServer):
+    """Takes connections, each in a thread of its own."""
+
     daemon_threads = True
+    # Calls that come at once wait to be taken; with the default of 5 some would be turned away.
+    request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of a caller that went away before its answer."""
@@ -68,19 +83,36 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """Answers the calls of one client of an endpoint."""
+
     protocol_version = "HTTP/1.1"
     # Without it each small part of a stream would wait for an acknowledgement.
     disable_nagle_algorithm = True
     endpoint: Endpoint
     asynchronous: AsyncInvocations | None
+    note: Callable[[str], None]
 
     def do_POST(self) -> None:
-        body = self._body()
+        """Answer an invocation, whatever goes wrong."""
         try:
-            self._invoke(body)
-        except ApiError as error:
-            self._refuse(error)
+            self._invoke(self._body())
+        except ConnectionError:
+            raise
+        except Exception as error:
+            self._refuse(self._told(error))
+
+    def _told(self, error: Exception, fault: type[ApiError] = ApiError) -> ApiError:
+        """Return what the caller is told; what is no error of the API goes into the log, too."""
+        if isinstance(error, ApiError):
+            return error
+        if isinstance(error, EmulatorError):
+            self.note(str(error))
+        else:
+            self.note("".join(traceback.format_exception(error)))
+        # It is not known how much of the call was read.
+        self.close_connection = True
+        return fault(f"{type(error).__name__}: {error}")
 
     def _invoke(self, body: bytes) -> None:
         match = _PATH.fullmatch(self.path)
@@ -113,8 +145,10 @@ class _Handler(BaseHTTPRequestHandler):
             try:
                 for part in stream.parts:
                     self._chunk(eventstream.part(part))
-            except ApiError as error:
-                self._chunk(eventstream.failure(error))
+            except ConnectionError:
+                raise
+            except Exception as error:
+                self._chunk(eventstream.failure(self._told(error, InternalStreamError)))
             self._chunk(b"")
 
     def _body(self) -> bytes:

@@ -2,9 +2,7 @@
 
 import functools
 import os
-import shlex
 import socket
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +16,7 @@ from local_test.emulator.hosting.definition import Definition
 from local_test.emulator.hosting.exchange import Address
 from local_test.emulator.hosting.health import HealthLimits
 from local_test.emulator.hosting.server import GRACE_SECONDS, Server
-from local_test.emulator.process import Process
+from local_test.emulator.process import Process, split_words
 
 
 @dataclass(frozen=True)
@@ -92,6 +90,9 @@ class Containers:
         self._manner = manner
         self._beside = beside
         self._network: str = beside._network if beside else engine.network(internal=isolated)
+        self._published = not engine.reaches(self._network)
+        if self._published:
+            _check_published(engine, isolated=isolated, beside=beside is not None)
         self.first: Container | None = None
 
     def port(self, wanted: int) -> int:
@@ -122,7 +123,7 @@ class Containers:
         options = dict(definition.options)
         if neighbour:
             options["network_mode"] = f"container:{neighbour.id}"
-        elif not _addresses_are_reached():
+        elif self._published:
             options["ports"] = {f"{definition.port}/tcp": ("127.0.0.1", None)}
         container = self._engine.container(
             self._image,
@@ -137,26 +138,36 @@ class Containers:
         reached = self.first = neighbour or container
 
         def find() -> Address | None:
-            return _address(reached, self._network, definition.port)
+            return self._address(reached, definition.port)
 
         return self._manner.server(definition.name, container, find, "/opt/ml")
 
+    def _address(self, container: Container, port: int) -> Address | None:
+        settings = container.attributes["NetworkSettings"]
+        if self._published:
+            published = settings["Ports"].get(f"{port}/tcp")
+            return Address("127.0.0.1", int(published[0]["HostPort"])) if published else None
+        own = settings["Networks"][self._network]["IPAddress"]
+        return Address(own, port) if own else None
 
-def _addresses_are_reached() -> bool:
-    """Tell whether a container's own address can be reached: not from outside a virtual machine.
 
-    A published port would hide whether the container itself takes a connection within 250 ms.
+def _check_published(engine: Engine, *, isolated: bool, beside: bool) -> None:
+    """Refuse what cannot be done where a container is reached by a published port alone.
+
+    Raises:
+        EmulatorError: With what can be done about it.
     """
-    return sys.platform == "linux"
-
-
-def _address(container: Container, network: str, port: int) -> Address | None:
-    settings = container.attributes["NetworkSettings"]
-    if not _addresses_are_reached():
-        published = settings["Ports"].get(f"{port}/tcp")
-        return Address("127.0.0.1", int(published[0]["HostPort"])) if published else None
-    own = settings["Networks"][network]["IPAddress"]
-    return Address(own, port) if own else None
+    if not engine.is_local:
+        raise EmulatorError(
+            "The Docker engine is on another machine, where neither a model of this one is seen "
+            "nor a container can be asked from here. Run the emulator there, or unset DOCKER_HOST."
+        )
+    if isolated or beside:
+        raise EmulatorError(
+            f"This engine's containers are reached by published ports alone, which "
+            f"{'an isolated network' if isolated else 'a pipeline'} does not have: Docker Desktop "
+            "and rootless engines are so. Take an engine that runs as root on this Linux."
+        )
 
 
 class Commands:
@@ -186,7 +197,7 @@ class Commands:
 
     def beside(self, name: str) -> "Commands":
         """Return what makes processes of another command."""
-        return Commands(shlex.split(name), self._manner, self._folder)
+        return Commands(split_words(name), self._manner, self._folder)
 
     def make(self, definition: Definition) -> Server:
         """Make a process.
@@ -214,4 +225,4 @@ class Commands:
 def commands(words: str, manner: Manner) -> Iterator[Commands]:
     """Give a launcher of a command, as a shell's words; its folders go with the block."""
     with tempfile.TemporaryDirectory(prefix="emulator-ml-") as folder:
-        yield Commands(shlex.split(words), manner, Path(folder))
+        yield Commands(split_words(words), manner, Path(folder))

@@ -62,6 +62,8 @@ class MultiModel:
         self._note = note
         # Opaque name to TargetModel, the least recently used first.
         self._loaded: OrderedDict[str, str] = OrderedDict()
+        # Held for a moment, to look at it; a load of minutes stops no call of another model.
+        self._looking = threading.Lock()
         self._changing = threading.Lock()
         # Asked at the start as well: an endpoint whose container does not list models fails.
         self.synchronise()
@@ -84,11 +86,12 @@ class MultiModel:
             if answer.status not in (_NOT_LOADED, _NO_MEMORY):
                 yield answer
                 return
+            refusal = b"".join(answer.parts()).decode(errors="replace")
         with self._changing:
             if answer.status == _NOT_LOADED:
-                self._loaded.pop(name, None)
+                self._forget(name)
             elif not self._unload_another(name):
-                raise self._error(answer.status, "no memory, and no other model to unload")
+                raise self._error(answer.status, refusal)
         with self._asked(self._load(target), target, call) as answer:
             yield answer
 
@@ -98,7 +101,8 @@ class MultiModel:
 
     def loaded(self) -> list[str]:
         """Return which models are loaded, the least recently used first."""
-        return list(self._loaded.values())
+        with self._looking:
+            return list(self._loaded.values())
 
     def synchronise(self) -> None:
         """Ask for all pages of GET /models, and forget what the container has not loaded.
@@ -107,8 +111,10 @@ class MultiModel:
             EmulatorError: It does not list its models as the contract says.
         """
         listed = set(self._listed())
-        for name in [name for name in self._loaded if name not in listed]:
-            self._note(f"the container no longer lists {self._loaded.pop(name)}")
+        with self._looking:
+            lost = [name for name in self._loaded if name not in listed]
+        for name in lost:
+            self._note(f"the container no longer lists {self._forget(name)}")
 
     def _listed(self) -> Iterator[str]:
         token = None
@@ -144,16 +150,31 @@ class MultiModel:
     def _load(self, target: str) -> str:
         """Return the opaque name of a model that is loaded now, and the most recently used."""
         name = hashlib.sha256(target.encode()).hexdigest()[:32]
+        if self._used(name):
+            return name
         with self._changing:
-            if name not in self._loaded:
+            # Another call may have loaded it meanwhile.
+            if not self._used(name):
                 self._unpack(target, name)
-                while self._most and len(self._loaded) >= self._most:
+                while self._most and len(self.loaded()) >= self._most:
                     self._unload_another(name)
                 self._load_unpacked(name, target)
-                self._loaded[name] = target
+                with self._looking:
+                    self._loaded[name] = target
                 self.synchronise()
-            self._loaded.move_to_end(name)
         return name
+
+    def _used(self, name: str) -> bool:
+        """Note that a model is the most recently used; False where it is not loaded."""
+        with self._looking:
+            if loaded := name in self._loaded:
+                self._loaded.move_to_end(name)
+            return loaded
+
+    def _forget(self, name: str) -> str | None:
+        """Count a model as not loaded; return its TargetModel."""
+        with self._looking:
+            return self._loaded.pop(name, None)
 
     def _load_unpacked(self, name: str, target: str) -> None:
         told = {"model_name": name, "url": f"{self._server.ml}/models/{name}/model"}
@@ -170,10 +191,11 @@ class MultiModel:
 
     def _unload_another(self, name: str) -> bool:
         """Unload the least recently used model but this one; False where there is none."""
-        others = (other for other in self._loaded if other != name)
-        if (oldest := next(others, None)) is None:
+        with self._looking:
+            oldest = next((other for other in self._loaded if other != name), None)
+        if oldest is None:
             return False
-        target = self._loaded.pop(oldest)
+        target = self._forget(oldest)
         reply = self._ask("DELETE", f"/models/{oldest}")
         if reply.status not in (200, _NOT_LOADED):
             raise self._error(reply.status, reply.body.decode(errors="replace"))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from local_test.emulator.errors import EmulatorError
 from local_test.emulator.hosting.exchange import Address
 from local_test.emulator.hosting.health import HealthLimits, Ping, ping, wait_until_healthy
 from local_test.emulator.running import Running
@@ -63,6 +64,7 @@ class Server:
         self._address: Address | None = None
         self._lines: collections.deque[str] = collections.deque(maxlen=_KEPT_LINES)
         self._code: int | None = None
+        self._given_up: EmulatorError | None = None
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self.pings: list[Ping] = []
 
@@ -97,10 +99,14 @@ class Server:
         self._thread.start()
 
     def _watch(self) -> None:
-        for line in self._running.lines():
-            self._lines.append(line)
-            self._on_line(line)
-        self._code = self._running.wait()
+        try:
+            for line in self._running.lines():
+                self._lines.append(line)
+                self._on_line(line)
+            self._code = self._running.wait()
+        except Exception as error:
+            # An engine that went away: nobody must wait for ever.
+            self._given_up = EmulatorError(f"{self.name} can no longer be watched: {error!r}")
 
     def address(self) -> Address | None:
         """Where it listens, or None before that is known."""
@@ -117,8 +123,18 @@ class Server:
         return self._running.pid()
 
     def ended(self) -> int | None:
-        """Return its exit code, or None while it runs."""
+        """Return its exit code, or None while it runs.
+
+        Raises:
+            EmulatorError: That can no longer be known, or was given up to wait for.
+        """
+        if self._given_up:
+            raise self._given_up
         return self._code
+
+    def give_up(self) -> None:
+        """Make who waits for its health wait no longer: an EmulatorError there."""
+        self._given_up = EmulatorError(f"{self.name} is no longer waited for.")
 
     def log(self) -> str:
         """Return the last lines that it printed."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from local_test.emulator.errors import EmulatorError
-from local_test.emulator.hosting.api_errors import ThrottlingError
+from local_test.emulator.hosting.api_errors import ServiceUnavailableError, ThrottlingError
 from local_test.emulator.hosting.endpoint import MB, Limits
 from local_test.emulator.hosting.exchange import Opened
 from local_test.emulator.hosting.health import Ping
@@ -89,6 +89,9 @@ class Serverless:
         self._starting = threading.Lock()
         self._stack = ExitStack()
         self._server: Server | None = None
+        # What is not healthy yet; the thread that starts it holds the lock meanwhile.
+        self._coming: Server | None = None
+        self._ended = False
         self._calls = 0
         self._timer: threading.Timer | None = None
         self.cold_starts: list[float] = []
@@ -99,6 +102,10 @@ class Serverless:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ended = True
+        # Without it a cold start would be waited for, which takes up to three minutes.
+        if coming := self._coming:
+            coming.give_up()
         with self._starting:
             if self._timer:
                 self._timer.cancel()
@@ -111,6 +118,7 @@ class Serverless:
 
         Raises:
             ThrottlingError: As many calls as are taken at once are there.
+            ServiceUnavailableError: The endpoint has ended.
         """
         if not self._free.acquire(blocking=False):
             raise ThrottlingError(
@@ -145,14 +153,23 @@ class Serverless:
             return self._server
         # One that has ended of its own.
         self._stack.close()
+        if self._ended:
+            raise ServiceUnavailableError("The endpoint has ended.")
         start = time.monotonic()
-        self._server = self._stack.enter_context(self._make())
+        self._coming = self._make()
+        # The end looks at these two the other way round, so that one of both sees the other.
+        if self._ended:
+            self._coming.give_up()
+        try:
+            self._server = self._stack.enter_context(self._coming)
+        finally:
+            self._coming = None
         self.cold_starts.append(time.monotonic() - start)
         self._note(f"cold start: {self.cold_starts[-1]:.1f} s")
         return self._server
 
     def _cool_later(self) -> None:
-        if self._idle is None:
+        if self._idle is None or self._ended:
             return
         if self._timer:
             self._timer.cancel()

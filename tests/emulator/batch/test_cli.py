@@ -1,19 +1,23 @@
 """The command `transform` as a person uses it, with the stub in place of an image."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from tests.emulator.hosting.conftest import STUB
 from tests.jobs import ROOT
 
+_COMMAND = (sys.executable, "-m", "local_test.emulator")
 _STUB = f"env PYTHONPATH={ROOT} {sys.executable} -u -m tests.emulator.batch.batch_stub"
 
 
 def _transform(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "local_test.emulator", "transform", *map(str, words)]
+    command = [*_COMMAND, "transform", *map(str, words)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 
@@ -58,3 +62,27 @@ def test_what_cannot_be_a_job_is_one_sentence(tmp_path: Path) -> None:
     assert ran.returncode == 1
     assert "Filters and joins need the content type" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_ctrl_c_ends_a_job_at_once_though_its_requests_would_take_a_minute(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/a").write_text('{"status": 200}')
+    for slow in "bcdef":
+        (tmp_path / "data" / slow).write_text('{"sleep": 60, "status": 200}')
+    words = [
+        *("transform", "--command", STUB, "--data", tmp_path / "data"),
+        "--out",
+        tmp_path / "o",
+    ]
+    with subprocess.Popen(
+        [*_COMMAND, *map(str, words)], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stderr
+        next(line for line in running.stderr if "a.out is there" in line)
+        running.send_signal(signal.SIGINT)
+        start = time.monotonic()
+        _, log = running.communicate(timeout=120)
+    assert running.returncode == 128 + signal.SIGINT
+    assert time.monotonic() - start < 20
+    assert "asked again" not in log
+    assert "Traceback" not in log

@@ -4,11 +4,12 @@
     PAGE: how many models a page of the list has
     NO_LIST: GET /models is 404
 An invocation with the body `forget` makes it forget the model, `full` is answered 507 once while
-there are other models.
+there are other models, `huge` always. A model with a file `slow` takes two seconds to load.
 """
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -45,7 +46,7 @@ class ModelsHandler(Handler):
         name = self.path.split("/")[2]
         if name not in _MODELS:
             self.answer(404, b"not loaded")
-        elif body == b"full" and len(_MODELS) > 1:
+        elif body == b"huge" or (body == b"full" and len(_MODELS) > 1):
             self.answer(507, b"no memory for the answer")
         else:
             if body == b"forget":
@@ -55,6 +56,8 @@ class ModelsHandler(Handler):
     def load(self, wanted: dict[str, str]) -> None:
         name = wanted["model_name"]
         folder = Path(wanted["url"])
+        if (folder / "slow").exists():
+            time.sleep(2)
         if name in _MODELS:
             self.answer(409, b"")
         elif (folder / "broken").exists():

@@ -1,7 +1,9 @@
 """Model archives that hosting refuses."""
 
+import gzip
 import io
 import tarfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,22 @@ def test_what_is_no_gzipped_tar_is_refused_with_the_command_that_makes_one(tmp_p
         (tmp_path / "model.tar.gz").write_bytes(content)
         with pytest.raises(EmulatorError, match=r"tar -czf model\.tar\.gz -C FOLDER \."):
             unpack(tmp_path / "model.tar.gz", tmp_path / "model")
+
+
+@pytest.mark.parametrize("rest", [b"", b"\xff" * 100], ids=["broken off", "no deflate"])
+def test_of_an_archive_that_is_spoilt_nothing_is_left(tmp_path: Path, rest: bytes) -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name in ("first", "second"):
+            member = tarfile.TarInfo(name)
+            member.size = 10_000
+            tar.addfile(member, io.BytesIO(bytes(member.size)))
+    deflate = zlib.compressobj(wbits=-15)
+    begun = deflate.compress(packed.getvalue()[:15_000]) + deflate.flush(zlib.Z_FULL_FLUSH)
+    (tmp_path / "model.tar.gz").write_bytes(gzip.compress(b"")[:10] + begun + rest)
+    with pytest.raises(EmulatorError, match="cannot be unpacked"):
+        unpack(tmp_path / "model.tar.gz", tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 def test_an_archive_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -100,6 +100,8 @@ def test_a_container_that_ends_ends_the_endpoint_with_its_log() -> None:
         (["serve", "--command", "serve", "--memory", "1g"], "no emulation of a memory limit"),
         (["serve", "--command", "serve", "--isolated"], "no emulation of network isolation"),
         (["serve", "--command", "no-such-program"], "no-such-program cannot be started"),
+        (["serve", "--command", "serve '"], "--command serve ': No closing quotation"),
+        (["pipeline", "--command", STUB, "--command", "'"], "--command ': No closing quotation"),
         (["serve", "--command", "serve", "--env", "K"], "--env K: wanted key=value"),
         (["serverless", "image", "--memory", "1g"], "Serverless has --memory-size"),
         (["pipeline", "one"], "1 containers in a pipeline"),

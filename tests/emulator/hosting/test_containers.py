@@ -161,3 +161,25 @@ def test_a_signal_stops_the_container_gently_and_leaves_nothing(
         assert "ended by SIGTERM" in log
         assert client.containers.list(all=True, filters={"ancestor": stub_image}) == []
         assert client.networks.list(names=networks) == []
+
+
+def test_where_containers_are_not_reached_themselves_their_port_is_published_on_loopback(
+    stub_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with Docker Desktop, WSL2 and rootless engines; the engine here would reach them."""
+    monkeypatch.setattr(Engine, "reaches", lambda _engine, _network: False)
+    with Engine() as engine:
+        launcher = Containers(engine, stub_image, Manner(QUICK, grace=10))
+        with launcher.make(Definition()) as server:
+            address = server.address()
+            assert address
+            assert (address.host, address.port != 8080) == ("127.0.0.1", True)
+            assert Endpoint("stub", Single(server)).invoke(b"x").status == 200
+        with pytest.raises(EmulatorError, match="which a pipeline does not have"):
+            launcher.beside(stub_image)
+        with pytest.raises(EmulatorError, match="which an isolated network does not have"):
+            Containers(engine, stub_image, Manner(), isolated=True)
+        monkeypatch.setattr(Engine, "is_local", False)
+        with pytest.raises(EmulatorError, match=r"is on another machine.*unset DOCKER_HOST"):
+            Containers(engine, stub_image, Manner())
+    assert left_of(engine) == []

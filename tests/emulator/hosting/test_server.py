@@ -11,8 +11,9 @@ from local_test.emulator.hosting.definition import Definition, model_folder
 from local_test.emulator.hosting.endpoint import Endpoint
 from local_test.emulator.hosting.exchange import Address
 from local_test.emulator.hosting.health import HealthLimits, NotHealthyError, ping
+from local_test.emulator.hosting.launch import Manner, commands
 from local_test.emulator.hosting.targets import Single
-from tests.emulator.hosting.conftest import QUICK, fronted, model_archive, stub_server
+from tests.emulator.hosting.conftest import QUICK, STUB, fronted, model_archive, stub_server
 
 
 def test_a_server_that_loads_is_healthy_once_it_answers_200_twice_in_a_row() -> None:
@@ -127,3 +128,16 @@ def test_no_process_is_left_when_a_block_ends_with_an_error() -> None:
         raise RuntimeError
     assert server.ended() == 0
     assert ping(server.address() or Address("", 0), QUICK).error.startswith("no connection")
+
+
+def test_a_server_that_can_no_longer_be_watched_says_so_instead_of_seeming_to_run() -> None:
+    def broken(_name: str, line: str) -> None:
+        raise OSError(f"the log is full: {line}")
+
+    with commands(STUB, Manner(QUICK, on_line=broken)) as launcher:
+        definition = Definition(port=launcher.port(8080), environment={"FAILS": "1"})
+        with (
+            pytest.raises(EmulatorError, match=r"can no longer be watched: OSError.*joblib"),
+            launcher.make(definition),
+        ):
+            pass

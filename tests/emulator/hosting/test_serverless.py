@@ -4,17 +4,22 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from local_test.emulator.errors import EmulatorError
+from local_test.emulator.hosting.api_errors import ServiceUnavailableError
 from local_test.emulator.hosting.definition import Definition
 from local_test.emulator.hosting.endpoint import Endpoint
+from local_test.emulator.hosting.health import HealthLimits
 from local_test.emulator.hosting.launch import Manner, commands
 from local_test.emulator.hosting.server import Server
 from local_test.emulator.hosting.serverless import LIMITS, Serverless, ServerlessConfig
+from local_test.emulator.hosting.targets import PRIMARY
 from tests.emulator.hosting.conftest import QUICK, STUB, fronted
 
 
@@ -106,3 +111,38 @@ def test_what_the_api_refuses_is_refused(fields: dict[str, Any]) -> None:
 def test_processors_grow_with_memory_up_to_what_there_are() -> None:
     assert ServerlessConfig(1024).options(cpus=2)["nano_cpus"] == round(1024 / 1769 * 1e9)
     assert ServerlessConfig(6144).options(cpus=2)["nano_cpus"] == 2_000_000_000
+
+
+def test_no_container_is_started_after_the_end_of_the_endpoint() -> None:
+    with _serverless() as (target, _):
+        endpoint = Endpoint("stub", target)
+        target.cool()
+    with pytest.raises(ServiceUnavailableError, match="The endpoint has ended"):
+        endpoint.invoke(b"x")
+    assert len(target.cold_starts) == 1
+
+
+def test_the_end_of_the_endpoint_does_not_wait_for_a_cold_start() -> None:
+    """Two cold starts: the first is healthy at once, the second never."""
+    made: list[Server] = []
+    with commands(STUB, Manner(HealthLimits(healthy=60, interval=0.05), grace=10)) as launcher:
+
+        def make() -> Server:
+            environment = {"PING_STATUS": "503" if made else "200"}
+            made.append(launcher.make(Definition(PRIMARY, environment, port=launcher.port(8080))))
+            return made[-1]
+
+        with ThreadPoolExecutor() as pool:
+            with Serverless(make, 1) as target:
+                target.cool()
+                asked = pool.submit(Endpoint("stub", target).invoke, b"x")
+                deadline = time.monotonic() + 10
+                while len(made) < 2 or made[-1].pid() is None:
+                    assert time.monotonic() < deadline
+                start = time.monotonic()
+            assert time.monotonic() - start < 10
+            with pytest.raises(EmulatorError, match="no longer waited for"):
+                asked.result()
+    pid = made[-1].pid()
+    assert pid
+    assert not Path(f"/proc/{pid}").exists()
