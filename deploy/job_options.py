@@ -14,6 +14,15 @@ from deploy.session import Aws
 _ONE = click.IntRange(1)
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
+hyperparameter_option = click.option(
+    "-s",
+    "hyperparameters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=image.parse_settings,
+    help="A hyperparameter; can be given several times.",
+)
+
 _OPTIONS = (
     click.option(
         "--image", help="URI in ECR, or Docker's name with --local. [default: what was last pushed]"
@@ -59,14 +68,7 @@ _OPTIONS = (
         help="FastFile streams the data instead of copying it first.",
     ),
     click.option("--sharded", is_flag=True, help="Each machine gets a part of the training files."),
-    click.option(
-        "-s",
-        "hyperparameters",
-        multiple=True,
-        metavar="NAME=VALUE",
-        callback=image.parse_settings,
-        help="A hyperparameter; can be given several times.",
-    ),
+    hyperparameter_option,
     click.option(
         "--channel",
         "channels",

@@ -1,7 +1,7 @@
 """A training job in the local mode of SageMaker's SDK v3: the same image and word, no account.
 
 It is the SDK's core, whose client takes the very parameters of CreateTrainingJob. ModelTrainer
-would add 67 packages, and start the image without the word `train`.
+would start the image without the word `train`.
 """
 
 import logging

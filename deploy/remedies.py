@@ -18,13 +18,18 @@ _TAKEN = (
     "The name is taken ({message}): choose another by --name, or remove what has it by "
     "`python -m deploy delete`."
 )
-_INSTALL = "pip install --require-hashes -r deploy/requirements.txt"
+_INSTALL = (
+    "python3 -m venv .venv-deploy && "
+    ".venv-deploy/bin/pip install --require-hashes -r deploy/requirements.txt"
+)
 
 RULES = (
     Rule(
         "ModuleNotFoundError",
         r"No module named '(?P<module>boto3|botocore|sagemaker)",
-        f"{{module}} is not installed in this environment: run `{_INSTALL}`.",
+        # Into one that is there, the image's own perhaps, its versions would not fit.
+        f"{{module}} is not installed in this environment: make one for it by `{_INSTALL}`, "
+        "and run `.venv-deploy/bin/python -m deploy`.",
     ),
     # Who asks
     Rule(

@@ -10,6 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
+SDK = ROOT / ".venv-deploy/bin/python"
+"""The Python of the environment that holds SageMaker's SDK; tests/run.sh makes it."""
 
 
 class Replaced(BaseException):

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.deploy.tools import needs_sdk
 from tests.docker import IMAGE, docker, needs_docker
-from tests.jobs import ROOT, run_cli
+from tests.jobs import ROOT, SDK, run_cli
 
-SDK = ROOT / ".venv-deploy/bin/python"
 COMPOSE = ROOT / ".tools"
 
 pytestmark = [
     needs_docker,
-    pytest.mark.skipif(not SDK.is_file(), reason="no .venv-deploy: tests/run.sh makes it"),
+    needs_sdk,
     pytest.mark.skipif(
         not (COMPOSE / "docker-compose").is_file() and not shutil.which("docker-compose"),
         reason="no Docker Compose: .ci/tools fetches it",

@@ -11,6 +11,7 @@ from deploy import image, jobs, names, pipeline_definition, tags
 from deploy.commands.register import make_group
 from deploy.commands.upload import upload_file
 from deploy.errors import DeployError, or_none
+from deploy.job_options import hyperparameter_option
 from deploy.options import aws_command
 from deploy.session import Aws
 
@@ -26,14 +27,7 @@ from deploy.session import Aws
 @click.option("--image", "image_uri", help="URI in ECR. [default: what was last pushed there]")
 @click.option("--instance-type", default="ml.m5.xlarge", show_default=True, help="For training.")
 @click.option("--minutes", default=60, show_default=True, help="Training is stopped after that.")
-@click.option(
-    "-s",
-    "hyperparameters",
-    multiple=True,
-    metavar="NAME=VALUE",
-    callback=image.parse_settings,
-    help="A hyperparameter; can be given several times.",
-)
+@hyperparameter_option
 @click.option(
     "--least-accuracy",
     default=0.85,

@@ -64,8 +64,7 @@ def train(
         names.job(aws, name)
         job = make_job(aws, chosen)
         aws.confirm(f"{job.cost(aws)}\nStart {name}?")
-        request = jobs.training_request(aws, name, job, resume or name)
-        aws.client("sagemaker").create_training_job(**request)
+        jobs.start(aws, jobs.training_request(aws, name, job, resume or name))
         if aws.dry_run:
             return
         click.echo(f"started {name}; to watch it: python -m deploy train --attach {name}")

@@ -1,7 +1,10 @@
 """The command line against moto."""
 
 import functools
+import json
 import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +15,8 @@ from click.testing import CliRunner, Result
 from deploy.cli import main
 from tests import endpoints
 from tests.deploy import loopback
-from tests.jobs import BIN, ROOT, run_cli
+from tests.deploy.tools import no_sdk
+from tests.jobs import BIN, ROOT, SDK, run_cli
 from tests.server import Server
 
 Run = Callable[..., Result]
@@ -24,6 +28,29 @@ def _models_are_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loaders, "create_loader", functools.cache(loaders.create_loader))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _the_sdks_process_ends() -> Iterator[None]:
+    yield
+    if _sdk.cache_info().currsize:
+        _sdk().terminate()
+        _sdk().communicate(timeout=30)
+
+
+@functools.cache
+def _sdk() -> subprocess.Popen[str]:
+    """Start the process that runs commands in the environment that docs/aws.md has one make."""
+    if no_sdk():
+        pytest.skip(no_sdk())
+    return subprocess.Popen(
+        # -P: the modules beside that file are not for it.
+        [SDK, "-P", ROOT / "tests/deploy/worker.py"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +106,10 @@ def environment(
     tools.mkdir()
     # Stands for `docker run IMAGE brain-tumor …`: the answers of the installed package.
     told = Path(answers[1]).parent
-    (tools / "docker").write_text(f'#!/bin/bash\nexec cat "{told}/$7"\n')
+    real = shutil.which("docker") or "false"
+    (tools / "docker").write_text(
+        f'#!/bin/bash\n[ "$1" = run ] || exec {real} "$@"\nexec cat "{told}/$7"\n'
+    )
     (tools / "docker").chmod(0o755)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     path = f"{tools}:{BIN}:{os.environ['PATH']}"
@@ -97,8 +127,33 @@ def use(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
 
 
 def deploy(*arguments: object, answer: str | None = None) -> Result:
-    """Run `python -m deploy` in this process; `answer` is typed where it asks."""
-    return CliRunner().invoke(main, [str(word) for word in arguments], input=answer)
+    """Run `python -m deploy`; `answer` is typed where it asks.
+
+    `train` runs in a process that has SageMaker's SDK, all else in this one.
+    """
+    words = [str(word) for word in arguments]
+    if words[0] == "train":
+        return _by_sdk(words, answer)
+    return CliRunner().invoke(main, words, input=answer)
+
+
+def _by_sdk(words: list[str], answer: str | None) -> Result:
+    process = _sdk()
+    assert process.stdin
+    assert process.stdout
+    command = {"words": words, "answer": answer, "environment": dict(os.environ)}
+    process.stdin.write(json.dumps(command) + "\n")
+    process.stdin.flush()
+    told = json.loads(process.stdout.readline())
+    return Result(
+        CliRunner(),
+        stdout_bytes=b"",
+        stderr_bytes=b"",
+        output_bytes=told["output"].encode(),
+        return_value=None,
+        exit_code=told["exit_code"],
+        exception=Exception(told["exception"]),
+    )
 
 
 def succeed(*arguments: object, answer: str | None = None) -> str:

@@ -1,5 +1,6 @@
 """AWS on loopback: moto's server over HTTP, and a server that refuses all."""
 
+import hashlib
 import json
 import tarfile
 import threading
@@ -11,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from tests.aws import ACCOUNT, REGION
+from tests.aws import ACCOUNT, ECR, REGION
 
 __all__ = ["ACCOUNT", "REGION"]
 BUCKET = f"brain-tumor-{ACCOUNT}-{REGION}"
@@ -211,20 +212,29 @@ def all_names() -> list[str]:
 
 
 def push_image() -> str:
-    """Do what build_and_push.sh does to ECR; give the digest URI. moto takes no layers."""
-    ecr = client("ecr")
+    """Do what build_and_push.sh does to ECR; give the digest URI."""
     tags = [{"Key": "brain-tumor-project", "Value": "brain-tumor"}]
-    made = ecr.create_repository(repositoryName="brain-tumor", tags=tags)["repository"]
+    client("ecr").create_repository(repositoryName="brain-tumor", tags=tags)
     manifest = {
         "schemaVersion": 2,
         "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
         "config": {"digest": "sha256:" + "0" * 64, "size": 1},
         "layers": [],
     }
-    pushed = ecr.put_image(
-        repositoryName="brain-tumor", imageManifest=json.dumps(manifest), imageTag="latest"
+    return hold_image(json.dumps(manifest))
+
+
+def hold_image(manifest: str) -> str:
+    """Let the repository hold an image; give its digest URI. moto takes no layers."""
+    # moto's own would be another hash than that of the manifest.
+    digest = f"sha256:{hashlib.sha256(manifest.encode()).hexdigest()}"
+    client("ecr").put_image(
+        repositoryName="brain-tumor",
+        imageManifest=manifest,
+        imageTag="latest",
+        imageDigest=digest,
     )
-    return f"{made['repositoryUri']}@{pushed['image']['imageId']['imageDigest']}"
+    return f"{ECR}/brain-tumor@{digest}"
 
 
 def leave_artefacts(trained: Path, folder: Path, job: str) -> None:

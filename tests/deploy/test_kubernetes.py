@@ -1,5 +1,6 @@
 """deploy/kubernetes: valid to Kubernetes' own schemas, and as careful as its page says."""
 
+import ast
 from typing import Any
 
 import kubernetes_validate
@@ -7,6 +8,7 @@ import pytest
 import yaml
 
 from tests.deploy.kubernetes import VERSIONS, validate, validate_pod
+from tests.deploy.tools import TOOLS, needs_tool
 from tests.jobs import ROOT
 
 FILES = ROOT / "deploy/kubernetes"
@@ -78,21 +80,38 @@ def test_a_slow_start_is_not_killed_and_a_stop_has_time_to_drain() -> None:
     assert pod["terminationGracePeriodSeconds"] > before + drain
 
 
-# KServe's own fields of a predictor (ComponentExtensionSpec); all others are a pod's.
-_KSERVE = {
-    *("minReplicas", "maxReplicas", "scaleTarget", "scaleMetric", "containerConcurrency"),
-    *("timeout", "canaryTrafficPercent", "labels", "annotations"),
-}
+_TYPES = {"int": int, "str": str, "dict(str, str)": dict}
 
 
+def _kserve_fields() -> dict[str, str]:
+    """Give the type of each field that KServe adds to a pod's, as its own package tells them."""
+    tree = ast.parse((TOOLS / "kserve_fields.py").read_text())
+    tables = {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and isinstance(node.value, ast.Dict)
+    }
+    types, names = tables["openapi_types"], tables["attribute_map"]
+    return {names[field]: types[field] for field in types}
+
+
+@needs_tool("kserve_fields.py")
 def test_kserves_predictor_is_a_pod_with_its_own_fields_and_asks_for_its_own_name() -> None:
     service = yaml.safe_load((FILES / "kserve.yaml").read_text())
     assert (service["apiVersion"], service["kind"]) == (
         "serving.kserve.io/v1beta1",
         "InferenceService",
     )
+    assert set(service["spec"]) == {"predictor"}
     predictor = service["spec"]["predictor"]
-    pod = {name: value for name, value in predictor.items() if name not in _KSERVE}
+    own = _kserve_fields()
+    assert "minReplicas" in own
+    for name in own.keys() & predictor.keys():
+        assert isinstance(predictor[name], _TYPES[own[name]]), name
+    # What is not KServe's own is a pod's, or else unknown.
+    pod = {name: value for name, value in predictor.items() if name not in own}
     validate_pod(pod)
     _restricted(pod)
     (serve,) = pod["containers"]

@@ -2,10 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from deploy import watch
+from deploy.cli import main
 from deploy.errors import DeployError
 from deploy.session import Aws
 from tests.deploy import loopback
@@ -156,24 +159,63 @@ def test_the_cause_of_a_failed_job_is_told_with_the_remedy(
         watch.watch(session, JOB)
 
 
-def test_a_dry_run_asks_nothing_and_starts_nothing(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_the_sdk_sends_every_choice_and_nothing_else_and_a_dry_run_sends_nothing(
+    answers: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with loopback.refusing_server() as (url, asked):
         use(monkeypatch, loopback.environment(url, tmp_path))
-        printed = succeed("train", "--dry-run", "--name", JOB, "-s", "epochs=2")
+        printed = succeed(
+            *("train", "--dry-run", "--name", JOB, "-s", "epochs=2", "-s", "image-size=64"),
+            *("--instance-count", 2, "--sharded", "--input-mode", "FastFile", "--no-isolation"),
+            *("--keep-alive", 30, "--minutes", 90, "--image", "i", *answers),
+        )
     assert asked == []
     (request,) = loopback.parameters(printed, "sagemaker:CreateTrainingJob")
-    assert request["TrainingJobName"] == JOB
-    assert request["HyperParameters"] == {"epochs": "2"}
+    inputs = [_channel("train", "ShardedByS3Key"), _channel("val"), _channel("test")]
+    assert request == {
+        "TrainingJobName": JOB,
+        "RoleArn": "arn:aws:iam::ACCOUNT:role/brain-tumor-execution",
+        "AlgorithmSpecification": {
+            "TrainingImage": "i",
+            "TrainingInputMode": "FastFile",
+            # The image's own; moto puts others into its description.
+            "MetricDefinitions": json.loads(Path(answers[1]).read_text()),
+            "EnableSageMakerMetricsTimeSeries": True,
+        },
+        "HyperParameters": {"epochs": "2", "image-size": "64"},
+        "InputDataConfig": inputs,
+        "OutputDataConfig": {"S3OutputPath": "s3://brain-tumor-ACCOUNT-eu-central-1/jobs"},
+        "ResourceConfig": {
+            "InstanceType": "ml.m5.xlarge",
+            "InstanceCount": 2,
+            "VolumeSizeInGB": 30,
+            "KeepAlivePeriodInSeconds": 1800,
+        },
+        "StoppingCondition": {"MaxRuntimeInSeconds": 5400},
+        "EnableNetworkIsolation": False,
+        "EnableManagedSpotTraining": False,
+        "CheckpointConfig": {"S3Uri": f"s3://brain-tumor-ACCOUNT-eu-central-1/checkpoints/{JOB}"},
+        "Tags": [{"Key": "brain-tumor-project", "Value": "brain-tumor"}],
+    }
 
 
-def test_the_metric_definitions_are_the_images_own(account: str, answers: list[str]) -> None:
-    # moto puts others into its description.
-    printed = succeed("train", "--dry-run", *answers)
-    (request,) = loopback.parameters(printed, "sagemaker:CreateTrainingJob")
-    definitions = request["AlgorithmSpecification"]["MetricDefinitions"]
-    assert definitions == json.loads(Path(answers[1]).read_text())
+def test_without_the_sdk_the_command_that_installs_it_is_named(
+    answers: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    use(monkeypatch, loopback.environment("http://127.0.0.1:9", tmp_path))
+    # In this process, whose environment has none.
+    result = CliRunner().invoke(main, ["train", "--dry-run", "--image", "i", *answers])
+    assert result.exit_code == 1
+    assert "sagemaker is not installed in this environment: make one for it by `" in result.output
+
+
+def _channel(name: str, distribution: str = "FullyReplicated") -> dict[str, Any]:
+    source = {
+        "S3DataType": "S3Prefix",
+        "S3Uri": f"s3://brain-tumor-ACCOUNT-eu-central-1/data/{name}/",
+        "S3DataDistributionType": distribution,
+    }
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,8 @@
 """build_and_push.sh to ECR: moto's API, a registry under ECR's own name, the real aws command."""
 
 import json
-import os
-import shutil
-import socket
-import subprocess
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,54 +10,12 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.aws import ACCOUNT, REGION, REGISTRY_PASSWORD, needs_registry, password_file, registry
+from tests.aws import ECR, REGION, REGISTRY_PASSWORD, ecr_registry, no_ecr_registry
 from tests.deploy import loopback
-from tests.docker import docker, needs_docker, needs_docker_command
+from tests.docker import docker, needs_docker_command
 from tests.push.project import Project
 
-ECR = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
-CERTIFICATES = Path("/etc/docker/certs.d") / ECR
 KEYS = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
-MARK = "# tests of brain-tumor"
-
-
-@contextmanager
-def _named_in_hosts() -> Iterator[None]:
-    """Let ECR's name lead to loopback, for every program of this machine, until the block ends."""
-    hosts = Path("/etc/hosts")
-
-    def write(*more: str) -> None:
-        kept = [line for line in hosts.read_text().splitlines() if MARK not in line]
-        hosts.write_text("".join(f"{line}\n" for line in (*kept, *more)))
-
-    write(f"127.0.0.1 {ECR} {MARK}")
-    try:
-        yield
-    finally:
-        write()
-
-
-@contextmanager
-def _certificate(folder: Path) -> Iterator[Sequence[str]]:
-    """Sign a certificate for ECR's name, which Docker trusts until the block ends."""
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
-            *("-nodes", "-days", "1", "-subj", "/CN=ECR", "-addext", f"subjectAltName=DNS:{ECR}"),
-            *("-keyout", key, "-out", certificate),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    CERTIFICATES.mkdir(parents=True, exist_ok=True)
-    shutil.copy(certificate, CERTIFICATES / "ca.crt")
-    try:
-        yield [f"tls: {{certificate: {certificate}, key: {key}}}"]
-    finally:
-        shutil.rmtree(CERTIFICATES)
-        if not any(CERTIFICATES.parent.iterdir()):
-            CERTIFICATES.parent.rmdir()
 
 
 @pytest.fixture
@@ -71,24 +24,15 @@ def ecr(project: Project, tmp_path: Path) -> Iterator[Project]:
 
     The user is AWS, the password the one that moto's ECR gives out, the repositories moto's.
     """
-    if os.geteuid() != 0 or os.environ.get("BRAIN_TUMOR_ECR_NAME") != "yes":
-        pytest.skip(f"root and BRAIN_TUMOR_ECR_NAME=yes are needed to lead {ECR} to loopback")
-    with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", 443)) == 0:
-            pytest.skip("something listens on port 443")
-    login = password_file(tmp_path / "htpasswd", "AWS", REGISTRY_PASSWORD)
-    with (
-        loopback.moto_server() as url,
-        _certificate(tmp_path) as tls,
-        _named_in_hosts(),
-        registry(tmp_path, 443, {"http": tls, "auth": login}),
-    ):
+    reason = no_ecr_registry()
+    if reason:
+        pytest.skip(reason)
+    with loopback.moto_server() as url, ecr_registry(tmp_path):
+        loopback.reset(url)
         project.environment["AWS_ENDPOINT_URL"] = url
         yield project
 
 
-@needs_docker
-@needs_registry
 def test_a_push_to_ecr_makes_the_repository_and_logs_in(ecr: Project) -> None:
     done = ecr.push("team/push-test:v1", "--immutable")
     assert done.returncode == 0, done.stderr
