@@ -15,6 +15,13 @@ from typing import Any
 from tests.aws import ACCOUNT, ECR, REGION
 
 __all__ = ["ACCOUNT", "REGION"]
+SERVICES = {
+    "application-auto-scaling": "application-autoscaling",
+    "cloudwatch-logs": "logs",
+    "resource-groups-tagging-api": "tag",
+    "sagemaker-runtime": "sagemaker",
+}
+"""What IAM calls services that a dry run calls otherwise."""
 BUCKET = f"brain-tumor-{ACCOUNT}-{REGION}"
 
 

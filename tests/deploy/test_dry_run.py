@@ -1,11 +1,14 @@
 """`--dry-run` prints the calls that a command would make; a server that refuses all hears none."""
 
 import json
+import re
 from pathlib import Path
 
+import botocore.session
 import pytest
 from botocore.exceptions import ParamValidationError
 
+from deploy import tags
 from deploy.cli import COMMANDS
 from deploy.session import Aws
 from tests.deploy import loopback
@@ -19,7 +22,7 @@ CALLS = {
     "upload": (["FOLDER"], "s3:PutObject"),
     "train": ([], "sagemaker:CreateTrainingJob"),
     "tune": (["--image", "i", "ANSWERS"], "sagemaker:CreateHyperParameterTuningJob"),
-    "endpoint": ([], "sagemaker:CreateEndpoint"),
+    "endpoint": (["--most-instances", "2"], "sagemaker:CreateEndpoint"),
     "predict": (["SCAN"], "sagemaker-runtime:InvokeEndpoint"),
     "transform": (["s3://scans/"], "sagemaker:CreateTransformJob"),
     "register": (["TRAINED"], "sagemaker:CreateModelPackage"),
@@ -31,7 +34,7 @@ CALLS = {
 
 
 @pytest.mark.parametrize("command", [str(command.name) for command in COMMANDS])
-def test_a_dry_run_prints_calls_and_makes_none(
+def test_a_dry_run_prints_calls_with_the_tag_of_all_they_would_make_and_makes_none(
     command: str,
     answers: list[str],
     prepared: Path,
@@ -53,7 +56,26 @@ def test_a_dry_run_prints_calls_and_makes_none(
         printed = succeed(command, *arguments, "--dry-run")
     assert asked == []
     assert loopback.parameters(printed, call)
+    assert _untagged(printed) == []
     assert list(tmp_path.iterdir()) == []
+
+
+def _untagged(printed: str) -> list[str]:
+    """Give the calls that make something which AWS would tag, and do not ask for the tag."""
+    found = []
+    session = botocore.session.get_session()
+    for call in re.findall(r"would call ([\w-]+:(?:Create|Put|Register)\w+) ", printed):
+        service, operation = call.split(":")
+        model = session.get_service_model(loopback.SERVICES.get(service, service))
+        takes = model.operation_model(operation).input_shape.members.keys() & {"Tags", "tags"}
+        # A version in the registry has the tags of its group; AWS takes none.
+        if operation == "CreateModelPackage" or not takes:
+            continue
+        field = takes.pop()
+        for given in loopback.parameters(printed, call):
+            if not tags.marks("brain-tumor", given.get(field, [])):
+                found.append(call)
+    return found
 
 
 def test_without_dry_run_the_same_server_is_asked(

@@ -158,12 +158,6 @@ _NAMED = {
     "iam": {"RoleName": "role", "UserName": "user"},
     "ecr": {"repositoryName": "repository"},
 }
-_SERVICES = {
-    "application-auto-scaling": "application-autoscaling",
-    "cloudwatch-logs": "logs",
-    "resource-groups-tagging-api": "tag",
-    "sagemaker-runtime": "sagemaker",
-}
 
 # Operations of S3 whose action has another name.
 _ACTIONS = {
@@ -226,7 +220,7 @@ def test_the_user_may_make_each_call_of_the_daily_commands_on_what_it_names(
         printed = succeed(*words, "--dry-run")
         for service, operation in set(re.findall(r"would call ([\w-]+):(\w+)", printed)):
             for asked in loopback.parameters(printed, f"{service}:{operation}"):
-                name = _SERVICES.get(service, service)
+                name = loopback.SERVICES.get(service, service)
                 calls.add(
                     (f"{name}:{_ACTIONS.get(operation, operation)}", _resource(aws, name, asked))
                 )
