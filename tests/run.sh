@@ -6,7 +6,8 @@
 #   PYTEST ARGS   run pytest alone, with these: tests/run.sh tests/container -k png
 #   -h            print this text
 #
-# The environment is .venv in the project's folder; .venv-deploy beside it holds SageMaker's SDK. PYTHON names the Python to make it with.
+# The environment is .venv in the project's folder; .venv-deploy beside it holds SageMaker's SDK.
+# PYTHON names the Python to make them with.
 # Image tests run when a Docker engine answers; pytest says so when it skips them.
 set -euo pipefail
 

@@ -7,7 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from deploy.cli import main
 from tests.deploy.tools import needs_sdk
 from tests.docker import IMAGE, docker, needs_docker
 from tests.jobs import ROOT, SDK, run_cli
@@ -91,10 +93,9 @@ def test_the_cause_of_a_failure_is_told_by_its_own_words(
     assert _left_behind() == []
 
 
-def test_the_image_itself_is_asked_for_its_metrics(image: str, tmp_path: Path) -> None:
-    done = _deploy(
-        tmp_path, "train", "--dry-run", "--region", "eu-central-1", "--ask", image, "-s", "epochs=2"
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_the_image_itself_is_asked_for_its_metrics_and_ranges(image: str) -> None:
     told = json.loads(run_cli("metric-definitions").stdout)
-    assert json.dumps(told[0]["Regex"]) in done.stdout
+    words = ("tune", "--dry-run", "--region", "eu-central-1", "--image", "i", "--ask", image)
+    printed = CliRunner().invoke(main, words).output
+    assert json.dumps(told[0]["Regex"]) in printed
+    assert '"ContinuousParameterRanges"' in printed
