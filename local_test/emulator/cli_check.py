@@ -72,7 +72,8 @@ def check(
 ) -> None:
     """Say rule by rule whether IMAGE would pass on the platform.
 
-    The exit code is 1 if a rule fails, or cannot be tested for another's fault (ERROR).
+    The exit code is 1 if a rule fails, cannot be tested for another's fault (ERROR), or had no
+    time.
     """
     with _usage():
         rules = select(only)
@@ -95,7 +96,7 @@ def check(
             report = Report(subject.name, verdicts, limits.gone, _notes(limits, rules, verdicts))
             click.echo(reports.to_json(report) if as_json else report.summary())
             _write(report, junit, page)
-    raise SystemExit(1 if report.failed else 0)
+    raise SystemExit(1 if report.failed or limits.ran_out else 0)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ class Limits:
         serve_grace: From SIGTERM to SIGKILL in serving.
         unhealthy: For a server that should not become healthy, or may not.
         answer: For one answer of /invocations.
-        shortest: Where less than this is left, nothing is begun.
+        shortest: Kept for the end; where no more than this is left besides, nothing is begun.
         shortest_job: A job to be interrupted runs at least this long before.
         load: How long requests are sent to see whether /ping is answered beside them.
         ran_out: Whether the whole was too short for a rule.
@@ -50,7 +50,7 @@ class Limits:
         Raises:
             NotTestedError: Nothing is left.
         """
-        left = self.total - self.gone
+        left = self.total - self.gone - self.shortest
         if left < self.shortest:
             raise self.over()
         return min(seconds, left)

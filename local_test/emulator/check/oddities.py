@@ -43,6 +43,8 @@ def _fast_file(setting: Setting) -> Mapping[str, Any]:
 
 
 ODDITIES = {
+    # First: what the SDK and the tuner add is not quoted twice.
+    "quoted": Oddity(_quoted),
     "sdk": Oddity(
         _more(
             sagemaker_region='"eu-west-1"',
@@ -51,7 +53,6 @@ ODDITIES = {
         )
     ),
     "tuning": Oddity(_more(_tuning_objective_metric='"val_accuracy"')),
-    "quoted": Oddity(_quoted),
     "config": Oddity(
         files={
             f"input/config/{name}.json": b'{"emulated": true}'

@@ -87,7 +87,10 @@ def _model(folder: Path) -> Path:
 
 
 def check_stub(case: Case, folder: Path) -> list[Verdict]:
-    """Check the stub's commands with a fault; the caller's model stays as it was."""
+    """Check the stub's commands with a fault.
+
+    The caller's model stays as it was, and without a fault one job has all oddities.
+    """
     data, model = _data(folder), _model(folder)
     subject = Subject(
         image=None,
@@ -106,6 +109,7 @@ def check_stub(case: Case, folder: Path) -> list[Verdict]:
     with evidence(subject, None, limits, folder, console) as found:
         verdicts = list(judge(select(case.patterns), found))
     assert digests(model) == before
+    assert case.fault or not list(folder.glob("odd-*"))
     return verdicts
 
 

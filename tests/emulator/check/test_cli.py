@@ -132,3 +132,9 @@ def test_a_job_that_hangs_is_ended_and_the_rules_that_need_it_do_not_apply(tmp_p
     lines = [line.split()[:2] for line in done.stdout.splitlines() if "[" in line]
     # It ended with exit code 0 and left a model, but only when it was stopped.
     assert lines[1:] == [["N/A", "TRAIN-02"], ["N/A", "TRAIN-03"], ["N/A", "TRAIN-05"]]
+
+
+def test_a_check_that_had_no_time_for_all_says_so_and_does_not_pass() -> None:
+    done = CliRunner().invoke(main, ["check", "--command", "true", "--time-limit", "3"])
+    assert done.exit_code == 1
+    assert "The 3 s for all were not enough: what needs more is N/A." in done.stdout

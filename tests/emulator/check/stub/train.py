@@ -40,6 +40,13 @@ def read_hyperparameters() -> dict[str, str]:
     return given
 
 
+def read_level(given: dict[str, str]) -> None:
+    """Refuse what the SDK never sends, as sagemaker-training does."""
+    level = json.loads(given.get("sagemaker_container_log_level", "20"))
+    if not isinstance(level, int):
+        raise ValueError(f"Unknown level: {level!r}")
+
+
 def read_channels() -> list[Path]:
     config = ML / "input/config"
     if FAULT == "reads all config files":
@@ -85,6 +92,7 @@ def config_text(name: str) -> str:
 def train() -> None:
     print(NOISE, NOISE, sep="\n", file=sys.stderr, flush=True)
     given = read_hyperparameters()
+    read_level(given)
     epochs = number(given.get("epochs", "5"))
     files = read_channels()
     if not files:
