@@ -18,6 +18,8 @@ from local_test.emulator.layout import Layout
 from local_test.emulator.running import Running
 from local_test.emulator.specification import TrainingJob
 
+# A job that takes so many times as long as the ordinary one hangs.
+_HANGS = 3
 _TOO_SHORT = (
     "the job ended before; --long KEY=VALUE gives such jobs a hyperparameter that makes them longer"
 )
@@ -70,7 +72,7 @@ class Jobs:
         """Return a job with an oddity: the one with all, or, where that failed, one with it alone.
 
         Raises:
-            NotTestedError: The ordinary job failed.
+            NotTestedError: The ordinary job failed, or this one was only slow.
         """
         if (together := self.odd()).record.status == "Completed":
             return together
@@ -164,7 +166,15 @@ class Jobs:
                 channels=_given(made["channels"]) if "channels" in made else setting.channels,
             )
         files = {k: v for oddity in oddities for k, v in ODDITIES[oddity].files.items()}
-        return self._run(name, files=files, **fields)
+        job = self._run(name, files=files, **fields)
+        took, usual = job.last.seconds, self.completed().last.seconds
+        # The limit for one job is the check's own, and the ordinary one may have been close to it.
+        if job.timed_out and took < _HANGS * usual:
+            raise NotTestedError(
+                f"not ended after {took:.0f} s, where the ordinary job took {usual:.0f} s: "
+                "-s shortens jobs, --job-timeout gives each more time"
+            )
+        return job
 
     def _run(
         self,

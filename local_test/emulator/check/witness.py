@@ -103,7 +103,8 @@ class Witness:
         seen = self._seen
         seen.inputs = (self._before, self._inputs())
         with self.read("output/failure") as tree:
-            if tree.files():
+            # It may be a folder, too.
+            if "." in tree.files():
                 with tree.open(".") as stream:
                     seen.failure = stream.read()
         with self.read("model") as tree:
