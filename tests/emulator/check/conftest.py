@@ -64,10 +64,14 @@ def command(fault: str, word: str) -> str:
 
 @dataclass(frozen=True)
 class Case:
-    """A check of the stub: its fault, the rules that are tested, and what is other than usual."""
+    """A check of the stub: its fault, the rules that are tested, and what is other than usual.
+
+    An epoch takes 0.1 s.
+    """
 
     fault: str
     patterns: Sequence[str]
+    epochs: int = 5
     payload: Payload | None = PAYLOAD
     limits: Mapping[str, float] = field(default_factory=dict)
 
@@ -97,7 +101,7 @@ def check_stub(case: Case, folder: Path) -> list[Verdict]:
         train=command(case.fault, "train"),
         serve=command(case.fault, "serve"),
         channels=[Channel("train", data)],
-        hyperparameters={"epochs": "5"},
+        hyperparameters={"epochs": str(case.epochs)},
         long={"epochs": "100000"},
         metrics=METRICS,
         model=model,
