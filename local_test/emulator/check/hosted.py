@@ -16,6 +16,7 @@ class Hosted:
     Attributes:
         launcher: Makes servers; the argument is whether they are isolated.
         contained: Whether those are containers.
+        isolates: Tells whether an isolated one can be reached from here.
         labels: The image's.
         model: model.tar.gz or a folder; None: the one that the check's own job made.
         own_model: The image has its model inside, and gets an empty folder.
@@ -25,6 +26,7 @@ class Hosted:
 
     launcher: Callable[[bool, Manner], Launcher]
     contained: bool
+    isolates: Callable[[], bool]
     labels: Mapping[str, str]
     model: Path | None
     own_model: bool

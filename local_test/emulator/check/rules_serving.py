@@ -52,6 +52,8 @@ def _healthy(serving: Serving) -> Outcome:
 def _no_network(serving: Serving) -> Outcome:
     if not serving.hosted.contained:
         return not_applicable("a command of this machine cannot be isolated")
+    if not serving.hosted.isolates():
+        return not_applicable("this engine's containers are reached by published ports alone")
     if not serving.main().healthy:
         return not_applicable("it was not healthy with a network either (SERVE-01)")
     first = serving.first()

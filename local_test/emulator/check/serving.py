@@ -48,17 +48,17 @@ class Serving:
 
     @once
     def first(self) -> Started:
-        """Start it without a network, as the first of all."""
+        """Start it without a network, where that can be, as the first of all."""
         if not self.hosted.contained:
             # Before it can have been written.
             self.model.digests()
-        return self._keep(self.start(isolated=True))
+        return self._keep(self.start(isolated=self.hosted.isolates()))
 
     @once
     def main(self) -> Started:
         """Return the server that answers: the first, or one with a network where that failed."""
         started = self.first()
-        if not started.healthy and self.hosted.contained:
+        if not started.healthy and self.hosted.isolates():
             self.end(started)
             # Where no time is left, what was seen without a network has to do.
             with suppress(NotTestedError):
@@ -120,7 +120,8 @@ class Serving:
         wanted = min(healthy or self.limits.healthy, self.limits.healthy)
         health = HealthLimits(healthy=self.limits.within(wanted), interval=_INTERVAL_SECONDS)
         manner = Manner(health, self.limits.serve_grace, self.hosted.on_line)
-        isolated = self.first().healthy if isolated is None else isolated
+        if isolated is None:
+            isolated = self.hosted.isolates() and self.first().healthy
         launcher = self.hosted.launcher(isolated, manner)
         definition = Definition(
             folders={"model": model or self.model.folder()} if folders is None else folders,

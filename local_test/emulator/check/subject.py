@@ -100,6 +100,7 @@ def evidence(
     hosted = Hosted(
         launcher=partial(_launcher, subject, engine, folder),
         contained=engine is not None,
+        isolates=functools.cache(partial(_isolates, engine)),
         labels=labels,
         model=subject.model,
         own_model=subject.own_model,
@@ -133,6 +134,10 @@ def _launcher(
     if not subject.serve:
         raise NotTestedError("--serve-command tests it")
     return Commands(shlex.split(subject.serve), manner, folder)
+
+
+def _isolates(engine: Engine | None) -> bool:
+    return engine is not None and engine.reaches(engine.network(internal=True))
 
 
 def _image(subject: Subject, engine: Engine | None, folder: Path) -> Image:

@@ -157,7 +157,7 @@ LABEL com.amazonaws.sagemaker.capabilities.multi-models=false \
 CLASSIC = "the classic sample"
 _CLASSIC_RULES = ("TRAIN-*", "SERVE*")
 _CLASSIC_PAYLOAD = Payload(b"1,2,3\n", "text/csv")
-_NEED_A_NETWORK = {"downloads at the start", "needs a network to serve"}
+UNREACHED = "an engine that publishes ports"
 
 
 class Connected(Engine):
@@ -173,6 +173,21 @@ class Connected(Engine):
             outside.start()
             self.client.networks.get(name).connect(outside.id, aliases=["outside"])
         return name
+
+
+class Unreached(Engine):
+    """An engine whose containers have no address that is reached, as Docker Desktop's."""
+
+    def reaches(self, network: str) -> bool:
+        del network
+        return False
+
+
+_ENGINES = {
+    "downloads at the start": Connected,
+    "needs a network to serve": Connected,
+    UNREACHED: Unreached,
+}
 
 
 @pytest.fixture(scope="session")
@@ -198,6 +213,8 @@ def _check_image(image: str, fault: str, folder: Path) -> list[Verdict]:
     """Check an image on the engine; all that was made is gone when this returns."""
     fields: dict[str, Any] = {"payload": PAYLOAD, "hosts": 2}
     patterns: Sequence[str] = IMAGES[fault][1] if fault in IMAGES else SOUND
+    if fault == UNREACHED:
+        patterns = ("SERVE-0[12]",)
     if fault == CLASSIC:
         patterns, fields = _CLASSIC_RULES, {"payload": _CLASSIC_PAYLOAD}
     data = _data(folder)
@@ -212,8 +229,7 @@ def _check_image(image: str, fault: str, folder: Path) -> list[Verdict]:
         **fields,
     )
     console = Console(io.StringIO())
-    kind = Connected if fault in _NEED_A_NETWORK else Engine
-    with kind() as engine:
+    with _ENGINES.get(fault, Engine)() as engine:
         with evidence(subject, engine, Limits(**LIMITS), folder, console) as found:
             verdicts = list(judge(select(patterns), found))
         engine.remove_all()
@@ -230,6 +246,7 @@ def checked_images(
     def one(fault: str) -> list[Verdict]:
         return _check_image(images[fault], fault, tmp_path_factory.mktemp("image") / "folder")
 
+    images = {**images, UNREACHED: images[""]}
     # The longest first.
     names = sorted(images, key=lambda fault: fault not in {CLASSIC, ""})
     with ThreadPoolExecutor(_IMAGES_AT_ONCE) as pool:

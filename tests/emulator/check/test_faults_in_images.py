@@ -14,7 +14,7 @@ import pytest
 
 from local_test.emulator.check.suite import Verdict
 from tests.docker import needs_docker
-from tests.emulator.check.conftest import ids, of_state
+from tests.emulator.check.conftest import UNREACHED, ids, of_state
 from tests.emulator.check.faults import IMAGES
 from tests.jobs import ROOT
 
@@ -42,6 +42,14 @@ def test_rules_of_servers_are_judged_with_a_network_where_one_needs_it(
 ) -> None:
     passed = ids(of_state("PASS", checked_images["needs a network to serve"]))
     assert {"SERVE-07", "SERVE-23", "SERVERLESS-01", "BATCH-02"} <= set(passed)
+
+
+@needs_docker
+def test_where_containers_have_no_address_that_is_reached_they_are_not_isolated(
+    checked_images: Mapping[str, list[Verdict]],
+) -> None:
+    states = {v.rule.id: v.outcome.state for v in checked_images[UNREACHED]}
+    assert states == {"SERVE-01": "PASS", "SERVE-02": "N/A"}
 
 
 @needs_docker
