@@ -6,7 +6,7 @@ from typing import Any
 from local_test.emulator.channels import Channel
 from local_test.emulator.layout import CHECKPOINTS
 from local_test.emulator.record import MESSAGES, Record
-from local_test.emulator.specification import TrainingJob
+from local_test.emulator.specification import ACCOUNT, TrainingJob
 
 # The bucket that the output folder stands for.
 BUCKET = "s3://emulator"
@@ -27,7 +27,7 @@ def describe(record: Record) -> dict[str, Any]:
         "FailureReason": record.failure,
         "HyperParameters": dict(job.hyperparameters),
         "AlgorithmSpecification": _algorithm(job),
-        "RoleArn": "arn:aws:iam::123456789012:role/emulator",
+        "RoleArn": f"arn:aws:iam::{ACCOUNT}:role/emulator",
         "InputDataConfig": [_channel(channel) for channel in job.channels],
         "OutputDataConfig": {"S3OutputPath": BUCKET, "CompressionType": "GZIP"},
         "ResourceConfig": {
@@ -47,7 +47,7 @@ def describe(record: Record) -> dict[str, Any]:
         else None,
         "SecondaryStatusTransitions": _transitions(record),
         "FinalMetricDataList": [
-            {"MetricName": name, "Value": value, "Timestamp": _time(when)}
+            {"MetricName": name, "Value": value, "Timestamp": timestamp(when)}
             for name, (value, when) in record.metrics.items()
         ],
         "EnableNetworkIsolation": job.isolated,
@@ -92,8 +92,8 @@ def _transitions(record: Record) -> list[dict[str, Any]]:
     return [
         {
             "Status": transition.status,
-            "StartTime": _time(transition.start),
-            "EndTime": _time(transition.end) if transition.end else None,
+            "StartTime": timestamp(transition.start),
+            "EndTime": timestamp(transition.end),
             "StatusMessage": record.failure
             if transition.status == "Failed"
             else MESSAGES[transition.status],
@@ -104,21 +104,22 @@ def _transitions(record: Record) -> list[dict[str, Any]]:
 
 def _times(record: Record) -> dict[str, Any]:
     first, last = record.transitions[0].start, record.transitions[-1].start
-    times: dict[str, Any] = {"CreationTime": _time(first), "LastModifiedTime": _time(last)}
+    times: dict[str, Any] = {"CreationTime": timestamp(first), "LastModifiedTime": timestamp(last)}
     if start := record.training_start:
         # The API has no 0.
         seconds = max(1, round((last - start).total_seconds()))
         times |= {
-            "TrainingStartTime": _time(start),
-            "TrainingEndTime": _time(last),
+            "TrainingStartTime": timestamp(start),
+            "TrainingEndTime": timestamp(last),
             "TrainingTimeInSeconds": seconds,
             "BillableTimeInSeconds": seconds,
         }
     return times
 
 
-def _time(when: datetime) -> str:
-    return when.isoformat(timespec="milliseconds")
+def timestamp(when: datetime | None) -> str | None:
+    """Return a time as the AWS command line prints it."""
+    return when.isoformat(timespec="milliseconds") if when else None
 
 
 def without_none(value: Any) -> Any:

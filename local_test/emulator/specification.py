@@ -15,7 +15,10 @@ HYPERPARAMETER_LIMITS = (256, 2500)
 ENVIRONMENT_LIMITS = (512, 512)
 MAX_RUNTIME = 28 * 24 * 3600
 MAX_WORDS = 100
-_JOB_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+# An account that does not exist.
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,7 @@ class TrainingJob:
     grace: float = 120
 
     def __post_init__(self) -> None:
-        if not _JOB_NAME.fullmatch(self.name):
-            raise EmulatorError(
-                f"{self.name!r} is no name for a training job: SageMaker takes up to 63 letters, "
-                "digits and dashes, no dash at the ends."
-            )
+        check_name("a training job", self.name)
         check_map("hyperparameter", self.hyperparameters, HYPERPARAMETER_LIMITS)
         check_map("environment variable", self.environment, ENVIRONMENT_LIMITS)
         if len({channel.mode for channel in self.channels}) > 1:
@@ -72,13 +71,31 @@ class TrainingJob:
 
     @property
     def arn(self) -> str:
-        """The name that the platform would give it, in an account that does not exist."""
-        return f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{self.name}"
+        """The name that the platform would give it."""
+        return arn("training-job", self.name)
 
     @property
     def command(self) -> tuple[str, ...]:
         """What follows the image: `train`, unless ContainerEntrypoint or -Arguments are given."""
         return self.arguments or (() if self.entrypoint else ("train",))
+
+
+def arn(kind: str, name: str) -> str:
+    """Return the name that the platform would give something, such as a training-job."""
+    return f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind}/{name}"
+
+
+def check_name(what: str, name: str) -> None:
+    """Refuse what is no name for a job or an endpoint.
+
+    Raises:
+        EmulatorError: The API would refuse it.
+    """
+    if not _NAME.fullmatch(name):
+        raise EmulatorError(
+            f"{name!r} is no name for {what}: SageMaker takes up to 63 letters, digits and "
+            "dashes, no dash at the ends."
+        )
 
 
 def check_map(

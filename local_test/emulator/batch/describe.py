@@ -1,11 +1,11 @@
 """DescribeTransformJob's own JSON."""
 
-from datetime import datetime
 from typing import Any
 
 from local_test.emulator.batch.job import TransformRecord
 from local_test.emulator.batch.specification import TransformJob
-from local_test.emulator.describe import BUCKET, without_none
+from local_test.emulator.describe import BUCKET, timestamp, without_none
+from local_test.emulator.specification import arn
 
 
 def describe(record: TransformRecord) -> dict[str, Any]:
@@ -13,7 +13,7 @@ def describe(record: TransformRecord) -> dict[str, Any]:
     job, said = record.job, record.job.parameters
     described = {
         "TransformJobName": job.name,
-        "TransformJobArn": f"arn:aws:sagemaker:us-east-1:123456789012:transform-job/{job.name}",
+        "TransformJobArn": arn("transform-job", job.name),
         "TransformJobStatus": record.status,
         "FailureReason": record.failure,
         "ModelName": job.name,
@@ -27,9 +27,9 @@ def describe(record: TransformRecord) -> dict[str, Any]:
         "Environment": dict(job.environment),
         **_data(job),
         "TransformResources": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1},
-        "CreationTime": _time(record.created),
-        "TransformStartTime": _time(record.started),
-        "TransformEndTime": _time(record.ended),
+        "CreationTime": timestamp(record.created),
+        "TransformStartTime": timestamp(record.started),
+        "TransformEndTime": timestamp(record.ended),
     }
     cleaned: dict[str, Any] = without_none(described)
     return cleaned
@@ -56,7 +56,3 @@ def _data(job: TransformJob) -> dict[str, Any]:
             "JoinSource": "Input" if job.processing.join else "None",
         },
     }
-
-
-def _time(when: datetime | None) -> str | None:
-    return when.isoformat(timespec="milliseconds") if when else None

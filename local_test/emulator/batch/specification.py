@@ -1,7 +1,6 @@
 """What a transform job is asked to do, and what its container makes of what was left open."""
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,13 +11,12 @@ from local_test.emulator.batch.records import SplitType, Strategy
 from local_test.emulator.errors import EmulatorError
 from local_test.emulator.hosting.endpoint import MB
 from local_test.emulator.hosting.exchange import Address, exchange
-from local_test.emulator.specification import check_map
+from local_test.emulator.specification import check_map, check_name
 
 MAX_PAYLOADS_MB = 100
 MAX_ENVIRONMENT = 16
 _ENVIRONMENT_LIMITS = (1024, 10240)
 _TIMEOUTS, _RETRIES = (1, 3600), (0, 3)
-_JOB_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 _EXECUTION_PARAMETERS_SECONDS = 60.0
 # Which of the two the platform reads is not documented: the page has the first, the API the other.
 STRATEGIES: dict[str, Strategy] = {
@@ -91,8 +89,7 @@ class TransformJob:
     retries: int = 3
 
     def __post_init__(self) -> None:
-        if not _JOB_NAME.fullmatch(self.name):
-            raise EmulatorError(f"{self.name!r} is no name for a transform job.")
+        check_name("a transform job", self.name)
         if self.parameters.strategy and self.split_type == "None":
             raise EmulatorError("BatchStrategy needs SplitType Line, RecordIO or TFRecord.")
         for what, value, (lowest, highest) in (

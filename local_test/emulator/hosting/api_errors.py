@@ -3,8 +3,8 @@
 from typing import Any
 
 from local_test.emulator.errors import EmulatorError
+from local_test.emulator.specification import ACCOUNT, REGION
 
-ACCOUNT = "123456789012"
 # (API shape Message)
 MAX_ORIGINAL_MESSAGE = 2048
 
@@ -25,6 +25,16 @@ class ValidationError(ApiError):
 
     status = 400
     code = "ValidationError"
+
+
+class ControlValidationError(ApiError):
+    """The same, of SageMaker's own API, whose clients look for the code in the body."""
+
+    status = 400
+    code = "ValidationException"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, __type=self.code)
 
 
 class ThrottlingError(ApiError):
@@ -63,7 +73,7 @@ class ModelError(ApiError):
             f'"{original}". See {where} in account {ACCOUNT} for more information.',
             OriginalStatusCode=original_status,
             OriginalMessage=original,
-            LogStreamArn=f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:{where}",
+            LogStreamArn=f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{where}",
         )
 
 

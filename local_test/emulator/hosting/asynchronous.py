@@ -17,10 +17,10 @@ from local_test.emulator.hosting.api_errors import ApiError, ValidationError
 from local_test.emulator.hosting.bucket import Buckets
 from local_test.emulator.hosting.endpoint import Endpoint
 from local_test.emulator.hosting.exchange import Reply
+from local_test.emulator.specification import REGION
 
 MAX_INLINE = 128_000
 MAX_INPUT = 1024**3
-_REGION = "us-east-1"
 _PREFIX = rules.PREFIX
 # What the API calls it here, and what the container's call has for it.
 _RENAMED = {f"{_PREFIX}content-type": "content-type", f"{_PREFIX}accept": "accept"}
@@ -167,7 +167,7 @@ class AsyncInvocations:
             "inputLocation": location,
         }
         notification = {
-            "awsRegion": _REGION,
+            "awsRegion": REGION,
             "eventTime": _now(),
             "receivedTime": accepted.received,
             **told,

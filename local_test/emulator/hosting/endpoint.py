@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from local_test.emulator.hosting import headers as rules
 from local_test.emulator.hosting.api_errors import ModelError, ModelStreamError, ValidationError
 from local_test.emulator.hosting.exchange import NoReplyError, Reply, TimedOutError
 from local_test.emulator.hosting.health import Ping
 from local_test.emulator.hosting.targets import PRIMARY, Answer, Call, Target
+from local_test.emulator.specification import check_name
 
 MB = 1024 * 1024
 _TIMED_OUT = (
@@ -41,12 +43,17 @@ class Endpoint:
         name: Its name.
         target: What answers.
         limits: What it allows.
+
+    Raises:
+        EmulatorError: It is no name for an endpoint.
     """
 
     def __init__(self, name: str, target: Target, limits: Limits | None = None) -> None:
+        check_name("an endpoint", name)
         self.name = name
         self.target = target
         self.limits = limits or Limits()
+        self.created = datetime.now(UTC)
 
     def ping(self) -> Ping:
         """Ask the container for its health once."""

@@ -1,6 +1,6 @@
 """SageMaker's runtime on a loopback port: `boto3.client("sagemaker-runtime", endpoint_url=URL)`.
 
-Signatures are not looked at.
+DescribeEndpoint of `boto3.client("sagemaker", …)` is answered, too. Signatures are not looked at.
 """
 
 import json
@@ -15,9 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from local_test.emulator.errors import EmulatorError
-from local_test.emulator.hosting import eventstream
+from local_test.emulator.hosting import describe, eventstream
 from local_test.emulator.hosting.api_errors import (
-    ACCOUNT,
     ApiError,
     InternalStreamError,
     ValidationError,
@@ -25,6 +24,7 @@ from local_test.emulator.hosting.api_errors import (
 from local_test.emulator.hosting.asynchronous import AsyncInvocations
 from local_test.emulator.hosting.endpoint import Endpoint
 from local_test.emulator.hosting.headers import PREFIX
+from local_test.emulator.specification import ACCOUNT
 
 _PATH = re.compile(
     r"/endpoints/(?P<name>[^/?]+)/"
@@ -96,7 +96,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Answer an invocation, whatever goes wrong."""
         try:
-            self._invoke(self._body())
+            self._answered(self._body())
         except ConnectionError:
             raise
         except Exception as error:
@@ -113,6 +113,13 @@ class Handler(BaseHTTPRequestHandler):
         # It is not known how much of the call was read.
         self.close_connection = True
         return fault(f"{type(error).__name__}: {error}")
+
+    def _answered(self, body: bytes) -> None:
+        if operation := self.headers.get("X-Amz-Target"):
+            described = json.dumps(describe.answer(self.endpoint, operation, body)).encode()
+            self._answer(200, {"Content-Type": "application/x-amz-json-1.1"}, described)
+        else:
+            self._invoke(body)
 
     def _invoke(self, body: bytes) -> None:
         match = _PATH.fullmatch(self.path)

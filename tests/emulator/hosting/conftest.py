@@ -39,8 +39,13 @@ def stub_server(
 
 def runtime(url: str, **config: Any) -> Any:
     """Return boto3's client of SageMaker's runtime for the emulator's front, which tries once."""
+    return aws_client("sagemaker-runtime", url, **config)
+
+
+def aws_client(service: str, url: str, **config: Any) -> Any:
+    """Return boto3's client of a service for the emulator's front, which tries once."""
     return boto3.client(
-        "sagemaker-runtime",
+        service,
         endpoint_url=url,
         region_name="us-east-1",
         aws_access_key_id="x",

@@ -3,12 +3,18 @@
 import base64
 import contextlib
 import json
+import time
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EventStreamError
 
+from local_test.emulator.hosting import front
+from local_test.emulator.hosting.endpoint import Endpoint
 from local_test.emulator.hosting.server import Server
+from local_test.emulator.hosting.targets import Single
+from tests.emulator.hosting.conftest import aws_client
+from tests.emulator.shapes import assert_answer
 
 CALL = {"EndpointName": "stub", "ContentType": "application/json"}
 
@@ -222,3 +228,20 @@ def test_the_container_sees_its_variables_and_nothing_of_batch_or_several_models
     assert environment["COLOUR"] == "green"
     assert not {"SAGEMAKER_BATCH", "SAGEMAKER_MULTI_MODEL"} & environment.keys()
     assert stub.ping().healthy
+
+
+def test_the_endpoint_is_described_as_in_service_and_others_are_not_found(stub: Server) -> None:
+    with (
+        front.running(Endpoint("stub", Single(stub))) as url,
+        contextlib.closing(aws_client("sagemaker", url)) as client,
+    ):
+        client.get_waiter("endpoint_in_service").wait(EndpointName="stub")
+        described = client.describe_endpoint(EndpointName="stub")
+        assert abs(described["CreationTime"].timestamp() - time.time()) < 60
+        described.pop("ResponseMetadata")
+        assert_answer("DescribeEndpoint", described)
+        with pytest.raises(ClientError, match="Could not find endpoint") as refused:
+            client.describe_endpoint(EndpointName="other")
+        assert refused.value.response["Error"]["Code"] == "ValidationException"
+        with pytest.raises(ClientError, match=r"answers SageMaker\.DescribeEndpoint alone"):
+            client.list_endpoints()

@@ -1,6 +1,5 @@
 """docs/emulator_hosting.md: its blocks as a reader would run them, and its tables."""
 
-import contextlib
 import json
 import os
 import re
@@ -15,20 +14,21 @@ from pathlib import Path
 import pytest
 
 from local_test.emulator.cli import main
-from tests.jobs import BIN, ROOT
+from tests.jobs import BIN, ROOT, SDK
 from tests.server import free_port
 
 _PAGE = (ROOT / "docs/emulator_hosting.md").read_text()
 _BLOCKS = dict(re.findall(r"^<!-- ([^\n]*) -->\n```\w+\n(.*?)^```$", _PAGE, re.M | re.S))
 _PORT = "8090"
 _SERVED, _ASKED = "tested: no Docker, in the background", "tested: on that endpoint"
+_ASKED_BY_SDK = "tested: on that endpoint, with the SDK"
 _TRANSFORMED = "tested: no Docker"
 _PATHS = {"PYTHONPATH": str(ROOT), "PATH": f"{BIN}:{os.environ['PATH']}"}
 
 
 def test_every_block_is_marked_with_how_it_is_tested() -> None:
     assert len(re.findall("^```[a-z]", _PAGE, re.M)) == len(_BLOCKS)
-    assert _BLOCKS.keys() == {_SERVED, _ASKED, _TRANSFORMED}
+    assert _BLOCKS.keys() == {_SERVED, _ASKED, _ASKED_BY_SDK, _TRANSFORMED}
 
 
 @pytest.mark.parametrize("command", sorted(main.commands.keys() - {"train", "check"}))
@@ -40,11 +40,25 @@ def test_every_option_of_every_command_stands_in_the_page(command: str) -> None:
             assert f"`{name} " in _PAGE or f"`{name}`" in _PAGE, name
 
 
-@contextlib.contextmanager
-def _in_the_background(code: str, folder: Path) -> Iterator[None]:
-    """Run a block until it has printed its URL; end it with Ctrl-C."""
+@pytest.fixture(scope="module")
+def folder(archive: Path, prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with our own model and scans."""
+    folder = tmp_path_factory.mktemp("page")
+    shutil.copy(archive, folder / "model.tar.gz")
+    (folder / "scans").mkdir()
+    with zipfile.ZipFile(prepared / "Test.zip") as scans:
+        for name, member in zip(("scan.jpg", "other.jpg"), sorted(scans.namelist()), strict=False):
+            (folder / "scans" / name).write_bytes(scans.read(member))
+    shutil.copy(folder / "scans/scan.jpg", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def port(folder: Path) -> Iterator[str]:
+    """Give the port of the endpoint that the first block serves; Ctrl-C ends it."""
+    port = str(free_port())
     with subprocess.Popen(
-        ["bash", "-c", f"exec {code}"],
+        ["bash", "-c", f"exec {_BLOCKS[_SERVED].replace(_PORT, port)}"],
         cwd=folder,
         env={**os.environ, **_PATHS},
         stdout=subprocess.PIPE,
@@ -53,33 +67,44 @@ def _in_the_background(code: str, folder: Path) -> Iterator[None]:
         assert running.stdout
         try:
             assert running.stdout.readline().startswith("http://127.0.0.1:")
-            yield
+            yield port
         finally:
             running.send_signal(signal.SIGINT)
             assert running.wait(60) == 128 + signal.SIGINT
 
 
-@pytest.fixture
-def folder(archive: Path, prepared: Path, tmp_path: Path) -> Path:
-    """Give a folder with our own model and scans."""
-    shutil.copy(archive, tmp_path / "model.tar.gz")
-    (tmp_path / "scans").mkdir()
-    with zipfile.ZipFile(prepared / "Test.zip") as scans:
-        for name, member in zip(("scan.jpg", "other.jpg"), sorted(scans.namelist()), strict=False):
-            (tmp_path / "scans" / name).write_bytes(scans.read(member))
-    shutil.copy(tmp_path / "scans/scan.jpg", tmp_path)
-    return tmp_path
-
-
-def test_the_blocks_serve_our_own_package_and_ask_it_with_boto3(folder: Path) -> None:
-    port = str(free_port())
-    served, asked = (_BLOCKS[mark].replace(_PORT, port) for mark in (_SERVED, _ASKED))
-    with _in_the_background(served, folder):
-        done = subprocess.run(
-            [sys.executable, "-c", asked], cwd=folder, capture_output=True, text=True
-        )
+def _ask(python: str | Path, code: str, folder: Path, **environment: str) -> str:
+    """Run a block by a Python; return what it prints."""
+    done = subprocess.run(
+        [python, "-c", code],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
-    assert '"label"' in done.stdout
+    return done.stdout
+
+
+def test_the_blocks_serve_our_own_package_and_ask_it_with_boto3(folder: Path, port: str) -> None:
+    assert '"label"' in _ask(sys.executable, _BLOCKS[_ASKED].replace(_PORT, port), folder)
+
+
+@pytest.mark.skipif(not SDK.is_file(), reason="no .venv-deploy: tests/run.sh makes it")
+def test_sagemakers_own_sdk_finds_the_endpoint_and_asks_it(folder: Path, port: str) -> None:
+    told = _ask(
+        SDK,
+        _BLOCKS[_ASKED_BY_SDK],
+        folder,
+        AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}",
+        AWS_DEFAULT_REGION="us-east-1",
+        AWS_ACCESS_KEY_ID="any",
+        AWS_SECRET_ACCESS_KEY="any",  # noqa: S106
+        # Whoever is asked beside the emulator is not reached.
+        HTTPS_PROXY="http://127.0.0.1:9",
+        HOME=str(folder),
+    )
+    assert '"label"' in told
 
 
 def test_the_block_transforms_scans_with_our_own_package(folder: Path) -> None:
