@@ -71,7 +71,7 @@ def multi_model(
 @click.option("--max-concurrency", default=5, type=click.IntRange(1, MAX_CONCURRENCY))
 @click.option("--tmp-mb", default=512, help="Size of /tmp, which counts as memory here.")
 @click.option("--idle", type=float, help="End the container after these seconds without a call.")
-@cli_hosting.options
+@cli_hosting.serverless_options
 @cli_hosting.front_options
 def serverless(
     image: str,
@@ -85,8 +85,6 @@ def serverless(
     endpoint_name: str,
 ) -> None:
     """Serve IMAGE as a serverless endpoint until Ctrl-C; each cold start is timed."""
-    if hosting.memory or hosting.gpus or hosting.isolated:
-        raise click.UsageError("Serverless has --memory-size, and neither GPUs nor isolation.")
     console = Console()
     config = ServerlessConfig(int(memory_size), max_concurrency, tmp_mb)
     with ExitStack() as stack:

@@ -30,14 +30,15 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 
 @dataclass(frozen=True)
 class Hosting:
-    """The options that every command of hosting has."""
+    """The options that commands of hosting share."""
 
     env: tuple[str, ...]
-    memory: str | None
-    gpus: bool
-    isolated: bool
     healthy_timeout: float
     grace: float
+    # What an instance has, and serverless has not.
+    memory: str | None = None
+    gpus: bool = False
+    isolated: bool = False
 
     @property
     def environment(self) -> dict[str, str]:
@@ -58,11 +59,13 @@ class Hosting:
         return Definition(port=launcher.port(port), **{**given, **fields})
 
 
-_OPTIONS = [
-    click.option("--env", multiple=True, help="An environment variable, KEY=VALUE; repeat it."),
+_INSTANCE = [
     click.option("--memory", help="Memory of the instance, such as 4g."),
     click.option("--gpus", is_flag=True, help="Give the container all GPUs."),
     click.option("--isolated", is_flag=True, help="Network isolation: nothing can be reached."),
+]
+_OPTIONS = [
+    click.option("--env", multiple=True, help="An environment variable, KEY=VALUE; repeat it."),
     click.option("--healthy-timeout", default=480.0, help="Seconds until it must be healthy."),
     click.option("--grace", default=GRACE_SECONDS, help="Seconds from SIGTERM to SIGKILL."),
 ]
@@ -72,24 +75,31 @@ _FRONT = [
 ]
 
 
-def options(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of all hosting, as the argument `hosting`."""
+def serverless_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that all of hosting has, as the argument `hosting`."""
 
     @functools.wraps(function)
     def wrapped(**values: Any) -> None:
-        own = {name: values.pop(name) for name in Hosting.__dataclass_fields__}
+        own = {name: values.pop(name) for name in Hosting.__dataclass_fields__ if name in values}
         function(hosting=Hosting(**own), **values)
 
-    for option in reversed(_OPTIONS):
-        wrapped = option(wrapped)
-    return wrapped
+    return _with(_OPTIONS, wrapped)
+
+
+def options(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command those, and what an instance has."""
+    return _with(_INSTANCE, serverless_options(function))
+
+
+def _with(given: list[Any], function: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(given):
+        function = option(function)
+    return function
 
 
 def front_options(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of the front."""
-    for option in reversed(_FRONT):
-        function = option(function)
-    return function
+    return _with(_FRONT, function)
 
 
 @contextmanager

@@ -103,7 +103,7 @@ def test_a_container_that_ends_ends_the_endpoint_with_its_log() -> None:
         (["serve", "--command", "serve '"], "--command serve ': No closing quotation"),
         (["pipeline", "--command", STUB, "--command", "'"], "--command ': No closing quotation"),
         (["serve", "--command", "serve", "--env", "K"], "--env K: wanted key=value"),
-        (["serverless", "image", "--memory", "1g"], "Serverless has --memory-size"),
+        (["serverless", "image", "--memory", "1g"], "No such option"),
         (["pipeline", "one"], "1 containers in a pipeline"),
         (["pipeline", "one", "--command", "two"], "Give images, or --command"),
         (["pipeline", "one", "two", "--model", "docs"], "1 times --model for 2 containers"),

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from local_test.emulator.cli import main
@@ -31,13 +32,38 @@ def test_every_block_is_marked_with_how_it_is_tested() -> None:
     assert _BLOCKS.keys() == {_SERVED, _ASKED, _ASKED_BY_SDK, _TRANSFORMED}
 
 
-@pytest.mark.parametrize("command", sorted(main.commands.keys() - {"train", "check"}))
-def test_every_option_of_every_command_stands_in_the_page(command: str) -> None:
-    assert f"`{command}" in _PAGE
-    for parameter in main.commands[command].params:
-        name = parameter.opts[0]
-        if name.startswith("-"):
-            assert f"`{name} " in _PAGE or f"`{name}`" in _PAGE, name
+_COMMANDS = main.commands.keys() - {"train", "check"}
+
+
+def _table() -> list[tuple[str, set[str], str, str]]:
+    """Return the rows of the options: name, commands, default and meaning."""
+    _, section = _PAGE.split("## Options\n")
+    rows = re.findall(r"^\| `(--[^ `]+)[^|]*\| ([^|]+) \| ([^|]*)\| ([^|]*)\|$", section, re.M)
+    assert len(rows) == section.count("\n| `--")
+    return [(name, _commands(words), default.strip(), text) for name, words, default, text in rows]
+
+
+def _commands(words: str) -> set[str]:
+    named = set(re.findall("`([^`]+)`", words))
+    if words.startswith("all"):
+        return _COMMANDS - named
+    return _COMMANDS - {"transform"} if words == "endpoints" else named
+
+
+@pytest.mark.parametrize("command", sorted(_COMMANDS))
+def test_the_table_has_the_options_of_every_command_with_their_defaults_and_choices(
+    command: str,
+) -> None:
+    assert f"`{command} " in _PAGE or f"`{command}`" in _PAGE
+    rows = {name: (default, text) for name, of, default, text in _table() if command in of}
+    options = {p.opts[0]: p for p in main.commands[command].params if p.opts[0].startswith("-")}
+    assert rows.keys() == options.keys()
+    for name, (default, text) in rows.items():
+        option = options[name]
+        given = option.to_info_dict()["default"]
+        assert default == ("" if given is None or given is False else str(given).removesuffix(".0"))
+        if isinstance(option.type, click.Choice) and name != "--memory-size":
+            assert ", ".join(option.type.choices) in text
 
 
 @pytest.fixture(scope="module")
