@@ -6,14 +6,14 @@ from pathlib import Path
 import click
 
 from local_test.emulator import cli_hosting
-from local_test.emulator.cli_hosting import FOLDER, MODEL, Hosting
+from local_test.emulator.cli_hosting import COMMAND, FOLDER, IMAGE, MODEL, PATH, Hosting
 from local_test.emulator.console import Console
-from local_test.emulator.hosting import multi_model as several
-from local_test.emulator.hosting import pipeline as row
 from local_test.emulator.hosting.definition import model_folder, readable_folder
 from local_test.emulator.hosting.endpoint import Endpoint
-from local_test.emulator.hosting.multi_model import MultiModel
-from local_test.emulator.hosting.pipeline import Pipeline
+from local_test.emulator.hosting.multi_model import ENVIRONMENT, MultiModel
+from local_test.emulator.hosting.multi_model import LABEL as MULTI_MODEL
+from local_test.emulator.hosting.pipeline import LABEL as BIND_TO_PORT
+from local_test.emulator.hosting.pipeline import Pipeline, check_length, stage_port, staged
 from local_test.emulator.hosting.server import Server
 from local_test.emulator.hosting.serverless import (
     HEALTHY_SECONDS,
@@ -26,8 +26,8 @@ from local_test.emulator.hosting.serverless import (
 
 
 @click.command("multi-model", context_settings={"show_default": True})
-@click.argument("image", required=False)
-@click.option("--command", help='Run this instead of an image, such as "serve".')
+@IMAGE
+@COMMAND
 @click.option("--models", required=True, type=FOLDER, help="Archives; TargetModel is a path in it.")
 @click.option("--max-models", type=click.IntRange(1), help="Unload others beyond so many.")
 @cli_hosting.options
@@ -47,11 +47,9 @@ def multi_model(
         launcher = stack.enter_context(
             cli_hosting.launched(image, command, hosting, hosting.manner(console), console)
         )
-        launcher.require_label(several.LABEL)
+        launcher.require_label(MULTI_MODEL)
         folder = stack.enter_context(readable_folder())
-        definition = hosting.definition(
-            launcher, platform=several.ENVIRONMENT, folders={"models": folder}
-        )
+        definition = hosting.definition(launcher, platform=ENVIRONMENT, folders={"models": folder})
         server = stack.enter_context(launcher.make(definition))
         target = MultiModel(
             endpoint_name, server, models, folder, most=max_models, note=console.note
@@ -61,7 +59,7 @@ def multi_model(
 
 @click.command(context_settings={"show_default": True})
 @click.argument("image")
-@click.option("--model", type=MODEL, help="model.tar.gz, or a folder in its place.")
+@MODEL
 @click.option(
     "--memory-size",
     default="2048",
@@ -112,7 +110,7 @@ def serverless(
     "--model",
     "models",
     multiple=True,
-    type=MODEL,
+    type=PATH,
     help="Of each container in turn; an empty folder for none; without any, none has one.",
 )
 @cli_hosting.options
@@ -129,7 +127,7 @@ def pipeline(
     names = images or commands
     if images and commands:
         raise click.UsageError("Give images, or --command for installed packages.")
-    row.check_length(len(names))
+    check_length(len(names))
     if models and len(models) != len(names):
         raise click.UsageError(f"{len(models)} times --model for {len(names)} containers.")
     console = Console(several_hosts=True)
@@ -142,9 +140,9 @@ def pipeline(
         servers: list[Server] = []
         for rank, name in enumerate(names):
             launcher = launcher.beside(name) if rank else launcher
-            launcher.require_label(row.LABEL)
+            launcher.require_label(BIND_TO_PORT)
             model = models[rank] if models else None
             folders = stack.enter_context(model_folder(model))
-            definition = hosting.definition(launcher, row.port(rank), folders=folders)
-            servers.append(stack.enter_context(launcher.make(row.placed(definition, rank))))
+            definition = hosting.definition(launcher, stage_port(rank), folders=folders)
+            servers.append(stack.enter_context(launcher.make(staged(definition, rank))))
         cli_hosting.lead(Endpoint(endpoint_name, Pipeline(servers)), servers, port, console)

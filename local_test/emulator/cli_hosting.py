@@ -3,15 +3,15 @@
 import functools
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
+from local_test.emulator.cli_image import check_given, engine_for
 from local_test.emulator.console import Console
-from local_test.emulator.engine import Engine
 from local_test.emulator.errors import EmulatorError
 from local_test.emulator.hosting import front
 from local_test.emulator.hosting.asynchronous import AsyncInvocations
@@ -21,11 +21,15 @@ from local_test.emulator.hosting.health import HealthLimits
 from local_test.emulator.hosting.launch import Containers, Launcher, Manner, commands
 from local_test.emulator.hosting.server import GRACE_SECONDS, Server
 from local_test.emulator.interrupts import Interrupts
+from local_test.emulator.process import refuse_without_docker
 from local_test.emulator.specification import parse_pairs
 
 _LOOK_SECONDS = 0.2
-MODEL = click.Path(path_type=Path, exists=True)
+PATH = click.Path(path_type=Path, exists=True)
 FOLDER = click.Path(path_type=Path, file_okay=False)
+IMAGE = click.argument("image", required=False)
+COMMAND = click.option("--command", help='Run this instead of an image, such as "serve".')
+MODEL = click.option("--model", type=PATH, help="model.tar.gz, or a folder in its place.")
 
 
 @dataclass(frozen=True)
@@ -111,19 +115,13 @@ def launched(
     Raises:
         click.UsageError: Neither or both are given.
     """
-    if bool(image) == bool(command):
-        raise click.UsageError("Give an IMAGE, or --command for an installed package.")
-    with ExitStack() as stack:
-        interrupts = Interrupts()
-        stack.enter_context(interrupts.caught())
-        if command and hosting.isolated:
-            raise EmulatorError("Without Docker there is no emulation of network isolation.")
-        if command:
-            yield stack.enter_context(commands(command, manner))
-            return
-        engine = stack.enter_context(Engine(interrupts))
-        for note in engine.check_image(str(image)):
-            console.note(note)
+    check_given(image, command)
+    if command:
+        refuse_without_docker({"network isolation": hosting.isolated})
+        with Interrupts().caught(), commands(command, manner) as launcher:
+            yield launcher
+        return
+    with engine_for(str(image), console) as engine:
         yield Containers(engine, str(image), manner, isolated=hosting.isolated)
 
 

@@ -1,14 +1,13 @@
 """The commands `serve` and `async`: an endpoint of one container, on a loopback port."""
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
 from local_test.emulator import cli_hosting
-from local_test.emulator.cli_hosting import FOLDER, MODEL, Hosting
+from local_test.emulator.cli_hosting import COMMAND, FOLDER, IMAGE, MODEL, Hosting
 from local_test.emulator.console import Console
 from local_test.emulator.hosting.asynchronous import MAX_INPUT, AsyncConfig, AsyncInvocations
 from local_test.emulator.hosting.bucket import Buckets
@@ -16,16 +15,6 @@ from local_test.emulator.hosting.definition import model_folder
 from local_test.emulator.hosting.endpoint import Endpoint, Limits
 from local_test.emulator.hosting.server import Server
 from local_test.emulator.hosting.targets import Single
-
-
-def _container(function: Callable[..., None]) -> Callable[..., None]:
-    for option in (
-        click.option("--model", type=MODEL, help="model.tar.gz, or a folder in its place."),
-        click.option("--command", help='Run this instead of an image, such as "serve".'),
-        click.argument("image", required=False),
-    ):
-        function = option(function)
-    return function
 
 
 def _started(
@@ -48,7 +37,9 @@ def _started(
 
 
 @click.command(context_settings={"show_default": True})
-@_container
+@IMAGE
+@COMMAND
+@MODEL
 @cli_hosting.options
 @cli_hosting.front_options
 @click.option(
@@ -75,7 +66,9 @@ def serve(
 
 
 @click.command("async", context_settings={"show_default": True})
-@_container
+@IMAGE
+@COMMAND
+@MODEL
 @cli_hosting.options
 @cli_hosting.front_options
 @click.option(

@@ -13,9 +13,9 @@ import click
 
 from local_test.emulator import hosts
 from local_test.emulator.channels import find_channels
+from local_test.emulator.cli_image import check_given, engine_for
 from local_test.emulator.console import Console
 from local_test.emulator.describe import describe
-from local_test.emulator.engine import Engine
 from local_test.emulator.errors import EmulatorError
 from local_test.emulator.hosts import MakeHost
 from local_test.emulator.interrupts import Interrupts
@@ -90,8 +90,7 @@ def train(
 
     The log, the statuses and all notes go to stderr. The exit code is 1 when the job failed.
     """
-    if bool(image) == bool(command):
-        raise click.UsageError("Give an IMAGE, or --command for an installed package.")
+    check_given(image, command)
     name = job_name or _job_name(image or split_words(str(command))[0])
     folder = out / name
     if folder.exists():
@@ -138,17 +137,12 @@ def _definitions(file: TextIO | None) -> tuple[MetricDefinition, ...]:
 
 @contextmanager
 def _host_maker(job: TrainingJob, command: str | None, console: Console) -> Iterator[MakeHost]:
-    interrupts = Interrupts()
-    with interrupts.caught():
-        if command:
-            with hosts.command(split_words(command), job) as make_host:
-                yield make_host
-            return
-        with Engine(interrupts) as engine:
-            for note in engine.check_image(job.image):
-                console.note(note)
-            with hosts.containers(engine, job) as make_host:
-                yield make_host
+    if command:
+        with Interrupts().caught(), hosts.command(split_words(command), job) as make_host:
+            yield make_host
+        return
+    with engine_for(job.image, console) as engine, hosts.containers(engine, job) as make_host:
+        yield make_host
 
 
 def _job_name(image: str) -> str:

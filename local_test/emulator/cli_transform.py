@@ -12,17 +12,17 @@ from local_test.emulator.batch.describe import describe
 from local_test.emulator.batch.job import Run, TransformRecord
 from local_test.emulator.batch.processing import DataProcessing
 from local_test.emulator.batch.specification import Parameters, TransformJob
-from local_test.emulator.cli_hosting import FOLDER, MODEL, Hosting
+from local_test.emulator.cli_hosting import COMMAND, FOLDER, IMAGE, MODEL, PATH, Hosting
 from local_test.emulator.console import Console
 from local_test.emulator.hosting.definition import model_folder
 from local_test.emulator.hosting.health import NotHealthyError
 
 
 @click.command(context_settings={"show_default": True})
-@click.argument("image", required=False)
-@click.option("--command", help='Run this instead of an image, such as "serve".')
-@click.option("--model", type=MODEL, help="model.tar.gz, or a folder in its place.")
-@click.option("--data", required=True, type=MODEL, help="A folder of objects, or one file.")
+@IMAGE
+@COMMAND
+@MODEL
+@click.option("--data", required=True, type=PATH, help="A folder of objects, or one file.")
 @click.option("--out", required=True, type=FOLDER, help="KEY.out comes into it for each KEY.")
 @click.option("--content-type", help="ContentType of all objects.")
 @click.option("--accept", help="Accept of all requests.")

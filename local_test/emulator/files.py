@@ -106,3 +106,11 @@ def write(files: Files, folder: Path) -> None:
             target.write_bytes(content)
         else:
             shutil.copyfile(content, target)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that is there whole or not at all, as an object in S3; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(content)
+    part.replace(path)

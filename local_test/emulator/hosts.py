@@ -6,9 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from local_test.emulator.engine import Bind, Engine
-from local_test.emulator.errors import EmulatorError
 from local_test.emulator.layout import CHECKPOINTS, Layout
-from local_test.emulator.process import Process
+from local_test.emulator.process import Process, refuse_without_docker
 from local_test.emulator.running import Running
 from local_test.emulator.specification import TrainingJob
 
@@ -58,15 +57,14 @@ def command(words: Sequence[str], job: TrainingJob) -> Iterator[MakeHost]:
     Raises:
         EmulatorError: The job asks for what only an engine can give.
     """
-    asked = {
-        "several hosts": job.instance_count > 1,
-        "network isolation": job.isolated,
-        "a memory limit": job.memory,
-        "ContainerEntrypoint and ContainerArguments": job.entrypoint or job.arguments,
-    }
-    if missing := [what for what, wanted in asked.items() if wanted]:
-        raise EmulatorError(f"Without Docker there is no emulation of {' and '.join(missing)}.")
-
+    refuse_without_docker(
+        {
+            "several hosts": job.instance_count > 1,
+            "network isolation": job.isolated,
+            "a memory limit": job.memory,
+            "ContainerEntrypoint and ContainerArguments": job.entrypoint or job.arguments,
+        }
+    )
     with tempfile.TemporaryDirectory(prefix="emulator-ml-") as folder:
 
         def make(name: str, layout: Layout) -> Running:

@@ -19,10 +19,7 @@ from local_test.emulator.layout import CHECKPOINTS, laid_out
 from local_test.emulator.metrics import find_metrics
 from local_test.emulator.record import Record
 from local_test.emulator.running import Running
-from local_test.emulator.specification import TrainingJob
-
-# (API shape FailureReason)
-MAX_FAILURE = 1024
+from local_test.emulator.specification import MAX_FAILURE, TrainingJob
 
 
 class Run:

@@ -31,6 +31,19 @@ def split_words(command: str) -> list[str]:
     return words
 
 
+def refuse_without_docker(asked: Mapping[str, object]) -> None:
+    """Refuse what only an engine can give.
+
+    Args:
+        asked: By what it is called, whether it is asked for.
+
+    Raises:
+        EmulatorError: Something is.
+    """
+    if missing := [what for what, wanted in asked.items() if wanted]:
+        raise EmulatorError(f"Without Docker there is no emulation of {' and '.join(missing)}.")
+
+
 class Process:
     """A command, from its making to the removal of its folder. It is a `Running`.
 

@@ -15,6 +15,8 @@ HYPERPARAMETER_LIMITS = (256, 2500)
 ENVIRONMENT_LIMITS = (512, 512)
 MAX_RUNTIME = 28 * 24 * 3600
 MAX_WORDS = 100
+# Of a FailureReason, in characters.
+MAX_FAILURE = 1024
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 # An account that does not exist.
 ACCOUNT = "123456789012"

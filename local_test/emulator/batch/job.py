@@ -12,6 +12,7 @@ from local_test.emulator.batch.records import requests, split
 from local_test.emulator.batch.specification import DEFAULTS, Parameters, TransformJob, effective
 from local_test.emulator.channels import Channel
 from local_test.emulator.errors import EmulatorError
+from local_test.emulator.files import write_whole
 from local_test.emulator.hosting.exchange import (
     Body,
     Connections,
@@ -21,9 +22,8 @@ from local_test.emulator.hosting.exchange import (
 )
 from local_test.emulator.hosting.server import Server
 from local_test.emulator.hosting.targets import listening
+from local_test.emulator.specification import MAX_FAILURE
 
-# (API shape FailureReason)
-MAX_FAILURE = 1024
 _CHUNK_BYTES = 65536
 
 
@@ -122,11 +122,7 @@ class Run:
         finally:
             for future in futures:
                 future.cancel()
-        target = self._out / f"{key}.out"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name}.part")
-        part.write_bytes(b"".join(map(self._assembled, answers)))
-        part.replace(target)
+        write_whole(self._out / f"{key}.out", b"".join(map(self._assembled, answers)))
 
     def _content(self, path: Path) -> bytes:
         content = path.read_bytes()

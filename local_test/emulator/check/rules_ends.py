@@ -7,7 +7,7 @@ from local_test.emulator.check.jobs import Jobs
 from local_test.emulator.check.rule import Outcome, Rules, failed, judged, listed, not_applicable
 from local_test.emulator.check.sources import ALGORITHM, METRICS, OUTPUT, RUNNING, SIGNAL, SPOT
 from local_test.emulator.check.witness import Seen
-from local_test.emulator.job import MAX_FAILURE
+from local_test.emulator.specification import MAX_FAILURE
 
 ENDS: Rules[Jobs] = Rules("a training job")
 

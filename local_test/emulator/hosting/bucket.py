@@ -3,6 +3,7 @@
 from pathlib import Path, PurePosixPath
 
 from local_test.emulator.errors import EmulatorError
+from local_test.emulator.files import write_whole
 
 _SCHEME = "s3://"
 
@@ -26,8 +27,4 @@ class Buckets:
 
     def write(self, uri: str, content: bytes) -> None:
         """Put an object; it is there whole or not at all, as in S3."""
-        path = self.path(uri)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
-        part.write_bytes(content)
-        part.replace(path)
+        write_whole(self.path(uri), content)

@@ -9,7 +9,7 @@ from typing import Any
 
 from local_test.emulator.errors import EmulatorError
 from local_test.emulator.hosting.archive import unpack
-from local_test.emulator.hosting.targets import PRIMARY
+from local_test.emulator.hosting.exchange import PRIMARY
 from local_test.emulator.specification import check_map
 
 PORT = 8080

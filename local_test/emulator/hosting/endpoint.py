@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 
 from local_test.emulator.hosting import headers as rules
 from local_test.emulator.hosting.api_errors import ModelError, ModelStreamError, ValidationError
-from local_test.emulator.hosting.exchange import NoReplyError, Reply, TimedOutError
+from local_test.emulator.hosting.exchange import PRIMARY, NoReplyError, Reply, TimedOutError
 from local_test.emulator.hosting.health import Ping
-from local_test.emulator.hosting.targets import PRIMARY, Answer, Call, Target
+from local_test.emulator.hosting.targets import Answer, Call, Target
 from local_test.emulator.specification import check_name
 
 MB = 1024 * 1024
 _TIMED_OUT = (
-    "Your invocation timed out while waiting for a response from container primary. Review the "
+    f"Your invocation timed out while waiting for a response from container {PRIMARY}. Review the "
     "latency metrics for each container in Amazon CloudWatch, resolve the issue, and try again."
 )
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 from local_test.emulator.errors import EmulatorError
 
+# The name that the platform gives to the first container of a model.
+PRIMARY = "primary"
 CONNECT_SECONDS = 0.25
 _HOST = "model.aws.local:8080"
 _USER_AGENT = "AHC/2.0"
@@ -65,8 +67,8 @@ class Opened:
     def __init__(self, response: http.client.HTTPResponse, deadline: "_Deadline") -> None:
         self.status = response.status
         self.headers = {name.lower(): value for name, value in response.getheaders()}
-        # Which container answers, for messages; the platform's name for the only one.
-        self.container = "primary"
+        # Which container answers, for messages.
+        self.container = PRIMARY
         self._response = response
         self._deadline = deadline
 

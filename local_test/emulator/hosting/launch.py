@@ -16,7 +16,7 @@ from local_test.emulator.hosting.definition import Definition
 from local_test.emulator.hosting.exchange import Address
 from local_test.emulator.hosting.health import HealthLimits
 from local_test.emulator.hosting.server import GRACE_SECONDS, Server
-from local_test.emulator.process import Process, split_words
+from local_test.emulator.process import Process, refuse_without_docker, split_words
 
 
 @dataclass(frozen=True)
@@ -205,9 +205,9 @@ class Commands:
         Raises:
             EmulatorError: The definition asks for what only an engine can give.
         """
-        asked = {"a memory limit": definition.memory, "limits of a container": definition.options}
-        if missing := [what for what, wanted in asked.items() if wanted]:
-            raise EmulatorError(f"Without Docker there is no emulation of {' and '.join(missing)}.")
+        refuse_without_docker(
+            {"a memory limit": definition.memory, "limits of a container": definition.options}
+        )
         base = Path(tempfile.mkdtemp(dir=self._folder))
         for name, path in definition.folders.items():
             (base / name).symlink_to(path)

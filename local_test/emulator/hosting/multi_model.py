@@ -21,10 +21,17 @@ from local_test.emulator.hosting.api_errors import (
     ValidationError,
 )
 from local_test.emulator.hosting.archive import unpack
-from local_test.emulator.hosting.exchange import Opened, Reply, TimedOutError, exchange, opened
+from local_test.emulator.hosting.exchange import (
+    PRIMARY,
+    Opened,
+    Reply,
+    TimedOutError,
+    exchange,
+    opened,
+)
 from local_test.emulator.hosting.health import Ping
 from local_test.emulator.hosting.server import Server
-from local_test.emulator.hosting.targets import PRIMARY, Call, listening
+from local_test.emulator.hosting.targets import Call, listening
 
 ENVIRONMENT = {"SAGEMAKER_MULTI_MODEL": "true"}
 LABEL = "com.amazonaws.sagemaker.capabilities.multi-models"

@@ -32,12 +32,12 @@ def check_length(count: int) -> None:
         )
 
 
-def port(rank: int) -> int:
+def stage_port(rank: int) -> int:
     """Return the port of the container at this place, from 0."""
     return _FIRST_PORT + rank
 
 
-def placed(definition: Definition, rank: int) -> Definition:
+def staged(definition: Definition, rank: int) -> Definition:
     """Return the container at this place, from 0, with its name and the platform's variables."""
     first = _FIRST_SAFE_PORT + rank * _SAFE_PORTS
     platform = {

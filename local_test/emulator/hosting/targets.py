@@ -9,9 +9,6 @@ from local_test.emulator.hosting.api_errors import ServiceUnavailableError, Vali
 from local_test.emulator.hosting.exchange import Address, Opened, opened
 from local_test.emulator.hosting.health import Ping
 
-# The name that the platform gives to the first container of a model.
-PRIMARY = "primary"
-
 
 @dataclass(frozen=True)
 class Call:

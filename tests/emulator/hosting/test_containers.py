@@ -123,7 +123,7 @@ def test_containers_of_a_pipeline_share_a_network_and_listen_where_they_are_told
     with contextlib.ExitStack() as stack:
         servers = []
         for rank, made_by in enumerate((launcher, launcher.beside(stub_image))):
-            definition = pipeline.placed(Definition(port=pipeline.port(rank)), rank)
+            definition = pipeline.staged(Definition(port=pipeline.stage_port(rank)), rank)
             servers.append(stack.enter_context(made_by.make(definition)))
         endpoint = Endpoint("stub", Pipeline(servers))
         answer = endpoint.invoke(b'{"status": 200, "message": "features"}')

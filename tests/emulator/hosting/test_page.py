@@ -15,6 +15,7 @@ import click
 import pytest
 
 from local_test.emulator.cli import main
+from tests.deploy.tools import needs_sdk
 from tests.jobs import BIN, ROOT, SDK
 from tests.server import free_port
 
@@ -116,7 +117,7 @@ def test_the_blocks_serve_our_own_package_and_ask_it_with_boto3(folder: Path, po
     assert '"label"' in _ask(sys.executable, _BLOCKS[_ASKED].replace(_PORT, port), folder)
 
 
-@pytest.mark.skipif(not SDK.is_file(), reason="no .venv-deploy: tests/run.sh makes it")
+@needs_sdk
 def test_sagemakers_own_sdk_finds_the_endpoint_and_asks_it(folder: Path, port: str) -> None:
     told = _ask(
         SDK,

@@ -24,7 +24,7 @@ def client() -> Iterator[Any]:
     with contextlib.ExitStack() as stack:
         launcher = stack.enter_context(commands(STUB, Manner(QUICK, grace=10)))
         definitions = [
-            pipeline.placed(Definition(port=launcher.port(pipeline.port(rank))), rank)
+            pipeline.staged(Definition(port=launcher.port(pipeline.stage_port(rank))), rank)
             for rank in range(2)
         ]
         servers = [stack.enter_context(launcher.make(d)) for d in definitions]

@@ -15,11 +15,11 @@ from local_test.emulator.errors import EmulatorError
 from local_test.emulator.hosting.api_errors import ServiceUnavailableError
 from local_test.emulator.hosting.definition import Definition
 from local_test.emulator.hosting.endpoint import Endpoint
+from local_test.emulator.hosting.exchange import PRIMARY
 from local_test.emulator.hosting.health import HealthLimits
 from local_test.emulator.hosting.launch import Manner, commands
 from local_test.emulator.hosting.server import Server
 from local_test.emulator.hosting.serverless import LIMITS, Serverless, ServerlessConfig
-from local_test.emulator.hosting.targets import PRIMARY
 from tests.emulator.hosting.conftest import QUICK, STUB, fronted
 
 
