@@ -45,7 +45,7 @@ def multi_model(
     console = Console()
     with ExitStack() as stack:
         launcher = stack.enter_context(
-            cli_hosting.launched(image, command, hosting, hosting.manner(console), console)
+            cli_hosting.launched(image, command, hosting, hosting.lifecycle(console), console)
         )
         launcher.require_label(MULTI_MODEL)
         folder = stack.enter_context(readable_folder())
@@ -86,8 +86,10 @@ def serverless(
     console = Console()
     config = ServerlessConfig(int(memory_size), max_concurrency, tmp_mb)
     with ExitStack() as stack:
-        manner = hosting.manner(console, min(hosting.healthy_timeout, HEALTHY_SECONDS))
-        launcher = stack.enter_context(cli_hosting.launched(image, None, hosting, manner, console))
+        lifecycle = hosting.lifecycle(console, min(hosting.healthy_timeout, HEALTHY_SECONDS))
+        launcher = stack.enter_context(
+            cli_hosting.launched(image, None, hosting, lifecycle, console)
+        )
         folders = stack.enter_context(model_folder(model))
 
         def make() -> Server:
@@ -132,10 +134,10 @@ def pipeline(
         raise click.UsageError(f"{len(models)} times --model for {len(names)} containers.")
     console = Console(several_hosts=True)
     with ExitStack() as stack:
-        manner = hosting.manner(console)
+        lifecycle = hosting.lifecycle(console)
         image, command = (names[0], None) if images else (None, names[0])
         launcher = stack.enter_context(
-            cli_hosting.launched(image, command, hosting, manner, console)
+            cli_hosting.launched(image, command, hosting, lifecycle, console)
         )
         servers: list[Server] = []
         for rank, name in enumerate(names):

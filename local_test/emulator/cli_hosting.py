@@ -18,7 +18,7 @@ from local_test.emulator.hosting.asynchronous import AsyncInvocations
 from local_test.emulator.hosting.definition import PORT, Definition
 from local_test.emulator.hosting.endpoint import MB, Endpoint
 from local_test.emulator.hosting.health import HealthLimits
-from local_test.emulator.hosting.launch import Containers, Launcher, Manner, commands
+from local_test.emulator.hosting.launch import Containers, Launcher, Lifecycle, commands
 from local_test.emulator.hosting.server import GRACE_SECONDS, Server
 from local_test.emulator.interrupts import Interrupts
 from local_test.emulator.process import refuse_without_docker
@@ -49,9 +49,9 @@ class Hosting:
         """The user's variables."""
         return parse_pairs(self.env, "--env")
 
-    def manner(self, console: Console, healthy: float | None = None) -> Manner:
-        """Return how servers are led; logs go to the console."""
-        return Manner(
+    def lifecycle(self, console: Console, healthy: float | None = None) -> Lifecycle:
+        """Return what holds for all servers; logs go to the console."""
+        return Lifecycle(
             HealthLimits(healthy=healthy or self.healthy_timeout),
             self.grace,
             console.line,
@@ -108,7 +108,7 @@ def front_options(function: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def launched(
-    image: str | None, command: str | None, hosting: Hosting, manner: Manner, console: Console
+    image: str | None, command: str | None, hosting: Hosting, lifecycle: Lifecycle, console: Console
 ) -> Iterator[Launcher]:
     """Give what makes servers of an image or a command; signals end the block.
 
@@ -118,11 +118,11 @@ def launched(
     check_given(image, command)
     if command:
         refuse_without_docker({"network isolation": hosting.isolated})
-        with Interrupts().caught(), commands(command, manner) as launcher:
+        with Interrupts().caught(), commands(command, lifecycle) as launcher:
             yield launcher
         return
     with engine_for(str(image), console) as engine:
-        yield Containers(engine, str(image), manner, isolated=hosting.isolated)
+        yield Containers(engine, str(image), lifecycle, isolated=hosting.isolated)
 
 
 def lead(

@@ -27,7 +27,7 @@ def _started(
 ) -> Server:
     """Start the one container, healthy when this returns."""
     launcher = stack.enter_context(
-        cli_hosting.launched(image, command, hosting, hosting.manner(console), console)
+        cli_hosting.launched(image, command, hosting, hosting.lifecycle(console), console)
     )
     folders = stack.enter_context(model_folder(model))
     start = time.monotonic()

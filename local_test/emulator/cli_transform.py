@@ -60,7 +60,7 @@ def transform(
     console = Console()
     with ExitStack() as stack:
         launcher = stack.enter_context(
-            cli_hosting.launched(image, command, hosting, hosting.manner(console), console)
+            cli_hosting.launched(image, command, hosting, hosting.lifecycle(console), console)
         )
         folders = stack.enter_context(model_folder(model))
         definition = hosting.definition(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local_test.emulator.check.asking import Payload
-from local_test.emulator.hosting.launch import Launcher, Manner
+from local_test.emulator.hosting.launch import Launcher, Lifecycle
 from local_test.emulator.hosting.server import Server
 
 
@@ -24,7 +24,7 @@ class Hosted:
         on_line: Called with each line that a server prints.
     """
 
-    launcher: Callable[[bool, Manner], Launcher]
+    launcher: Callable[[bool, Lifecycle], Launcher]
     contained: bool
     isolates: Callable[[], bool]
     labels: Mapping[str, str]

@@ -17,7 +17,7 @@ from local_test.emulator.check.sockets import listens_everywhere
 from local_test.emulator.hosting.definition import PORT, Definition, readable_folder
 from local_test.emulator.hosting.exchange import Body, NoReplyError, TimedOutError, exchange
 from local_test.emulator.hosting.health import HealthLimits, NotHealthyError, wait_until_healthy
-from local_test.emulator.hosting.launch import Manner
+from local_test.emulator.hosting.launch import Lifecycle
 from local_test.emulator.hosting.multi_model import ENVIRONMENT
 from local_test.emulator.hosting.server import Stopped
 
@@ -119,10 +119,10 @@ class Serving:
         """
         wanted = min(healthy or self.limits.healthy, self.limits.healthy)
         health = HealthLimits(healthy=self.limits.within(wanted), interval=_INTERVAL_SECONDS)
-        manner = Manner(health, self.limits.serve_grace, self.hosted.on_line)
+        lifecycle = Lifecycle(health, self.limits.serve_grace, self.hosted.on_line)
         if isolated is None:
             isolated = self.hosted.isolates() and self.first().healthy
-        launcher = self.hosted.launcher(isolated, manner)
+        launcher = self.hosted.launcher(isolated, lifecycle)
         definition = Definition(
             folders={"model": model or self.model.folder()} if folders is None else folders,
             platform=platform or {},

@@ -1,7 +1,6 @@
 """What is checked, an image or two commands, made into what rules look at."""
 
 import functools
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -22,9 +21,10 @@ from local_test.emulator.check.setting import Setting
 from local_test.emulator.check.suite import Evidence
 from local_test.emulator.console import Console
 from local_test.emulator.engine import Engine
-from local_test.emulator.hosting.launch import Commands, Containers, Launcher, Manner
+from local_test.emulator.hosting.launch import Commands, Containers, Launcher, Lifecycle
 from local_test.emulator.hosts import MakeHost
 from local_test.emulator.metrics import MetricDefinition
+from local_test.emulator.process import split_words
 from local_test.emulator.specification import TrainingJob
 
 
@@ -123,17 +123,17 @@ def _hosts(
 ) -> AbstractContextManager[MakeHost]:
     if engine:
         return hosts.containers(engine, job)
-    return hosts.command(shlex.split(subject.train or ""), job)
+    return hosts.command(split_words(subject.train or ""), job)
 
 
 def _launcher(
-    subject: Subject, engine: Engine | None, folder: Path, isolated: bool, manner: Manner
+    subject: Subject, engine: Engine | None, folder: Path, isolated: bool, lifecycle: Lifecycle
 ) -> Launcher:
     if engine and subject.image:
-        return Containers(engine, subject.image, manner, isolated=isolated)
+        return Containers(engine, subject.image, lifecycle, isolated=isolated)
     if not subject.serve:
         raise NotTestedError("--serve-command tests it")
-    return Commands(shlex.split(subject.serve), manner, folder)
+    return Commands(split_words(subject.serve), lifecycle, folder)
 
 
 def _isolates(engine: Engine | None) -> bool:

@@ -20,8 +20,8 @@ from local_test.emulator.process import Process, refuse_without_docker, split_wo
 
 
 @dataclass(frozen=True)
-class Manner:
-    """How all servers of a run are led."""
+class Lifecycle:
+    """What holds for all servers of a run: health checks, seconds to end, where logs go."""
 
     health: HealthLimits = field(default_factory=HealthLimits)
     grace: float = GRACE_SECONDS
@@ -71,7 +71,7 @@ class Containers:
     Args:
         engine: Where.
         image: Their image.
-        manner: How they are led.
+        lifecycle: What holds for all of them.
         isolated: Whether the network leads nowhere.
         beside: What made the container whose network, localhost included, is shared.
     """
@@ -80,14 +80,14 @@ class Containers:
         self,
         engine: Engine,
         image: str,
-        manner: Manner,
+        lifecycle: Lifecycle,
         *,
         isolated: bool = False,
         beside: "Containers | None" = None,
     ) -> None:
         self._engine = engine
         self._image = image
-        self._manner = manner
+        self._lifecycle = lifecycle
         self._beside = beside
         self._network: str = beside._network if beside else engine.network(internal=isolated)
         self._published = not engine.reaches(self._network)
@@ -114,7 +114,7 @@ class Containers:
     def beside(self, name: str) -> "Containers":
         """Return what makes containers of another image in the network of the first."""
         self._engine.check_image(name)
-        return Containers(self._engine, name, self._manner, beside=self)
+        return Containers(self._engine, name, self._lifecycle, beside=self)
 
     def make(self, definition: Definition) -> Server:
         """Make a container that is to run `serve`."""
@@ -140,7 +140,7 @@ class Containers:
         def find() -> Address | None:
             return self._address(reached, definition.port)
 
-        return self._manner.server(definition.name, container, find, "/opt/ml")
+        return self._lifecycle.server(definition.name, container, find, "/opt/ml")
 
     def _address(self, container: Container, port: int) -> Address | None:
         settings = container.attributes["NetworkSettings"]
@@ -176,9 +176,9 @@ class Commands:
     They listen on a free port, which SAGEMAKER_BIND_TO_PORT names.
     """
 
-    def __init__(self, words: Sequence[str], manner: Manner, folder: Path) -> None:
+    def __init__(self, words: Sequence[str], lifecycle: Lifecycle, folder: Path) -> None:
         self._words = list(words)
-        self._manner = manner
+        self._lifecycle = lifecycle
         self._folder = folder
 
     def port(self, wanted: int) -> int:
@@ -197,7 +197,7 @@ class Commands:
 
     def beside(self, name: str) -> "Commands":
         """Return what makes processes of another command."""
-        return Commands(split_words(name), self._manner, self._folder)
+        return Commands(split_words(name), self._lifecycle, self._folder)
 
     def make(self, definition: Definition) -> Server:
         """Make a process.
@@ -218,11 +218,11 @@ class Commands:
         }
         process = Process(self._words, base, variables)
         address = Address("127.0.0.1", definition.port)
-        return self._manner.server(definition.name, process, lambda: address, str(base))
+        return self._lifecycle.server(definition.name, process, lambda: address, str(base))
 
 
 @contextmanager
-def commands(words: str, manner: Manner) -> Iterator[Commands]:
+def commands(words: str, lifecycle: Lifecycle) -> Iterator[Commands]:
     """Give a launcher of a command, as a shell's words; its folders go with the block."""
     with tempfile.TemporaryDirectory(prefix="emulator-ml-") as folder:
-        yield Commands(split_words(words), manner, Path(folder))
+        yield Commands(split_words(words), lifecycle, Path(folder))

@@ -17,7 +17,7 @@ from local_test.emulator.hosting.asynchronous import AsyncInvocations
 from local_test.emulator.hosting.definition import Definition
 from local_test.emulator.hosting.endpoint import Endpoint, Limits
 from local_test.emulator.hosting.health import HealthLimits
-from local_test.emulator.hosting.launch import Manner, commands
+from local_test.emulator.hosting.launch import Lifecycle, commands
 from local_test.emulator.hosting.server import Server
 from local_test.emulator.hosting.targets import Single
 from tests.jobs import ROOT
@@ -31,7 +31,7 @@ def stub_server(
     command: str = STUB, health: HealthLimits = QUICK, grace: float = 10.0, **fields: Any
 ) -> Iterator[Server]:
     """Give a command's server, healthy; `fields` are those of its definition."""
-    with commands(command, Manner(health, grace)) as launcher:
+    with commands(command, Lifecycle(health, grace)) as launcher:
         definition = Definition(port=launcher.port(8080), **fields)
         with launcher.make(definition) as server:
             yield server

@@ -74,7 +74,7 @@ class ModelsHandler(Handler):
             "target": self.headers["X-Amzn-SageMaker-Target-Model"],
             "body": body.decode(),
             "loaded": len(_MODELS),
-            "several": os.environ.get("SAGEMAKER_MULTI_MODEL"),
+            "multi_model": os.environ.get("SAGEMAKER_MULTI_MODEL"),
         }
         self.answer(200, json.dumps(told).encode())
 

@@ -19,7 +19,7 @@ from local_test.emulator.errors import EmulatorError
 from local_test.emulator.hosting import multi_model, pipeline
 from local_test.emulator.hosting.definition import Definition, model_folder
 from local_test.emulator.hosting.endpoint import Endpoint
-from local_test.emulator.hosting.launch import Containers, Manner
+from local_test.emulator.hosting.launch import Containers, Lifecycle
 from local_test.emulator.hosting.pipeline import Pipeline
 from local_test.emulator.hosting.server import Server
 from local_test.emulator.hosting.serverless import Serverless, ServerlessConfig
@@ -67,7 +67,7 @@ def launcher(stub_image: str) -> Iterator[Containers]:
     """Give what makes containers of the stub; nothing of them stays."""
     with Engine() as engine:
         # A network that leads nowhere: a container is asked on it all the same.
-        yield Containers(engine, stub_image, Manner(QUICK, grace=10), isolated=True)
+        yield Containers(engine, stub_image, Lifecycle(QUICK, grace=10), isolated=True)
     assert left_of(engine) == []
 
 
@@ -135,7 +135,7 @@ def test_containers_of_a_pipeline_share_a_network_and_listen_where_they_are_told
 
 def test_an_image_that_does_not_announce_what_is_asked_of_it_is_refused() -> None:
     with Engine() as engine:
-        launcher = Containers(engine, BASE, Manner())
+        launcher = Containers(engine, BASE, Lifecycle())
         with pytest.raises(EmulatorError, match=r"LABEL com\.amazonaws\.\S+multi-models=true"):
             launcher.require_label(multi_model.LABEL)
 
@@ -169,7 +169,7 @@ def test_where_containers_are_not_reached_themselves_their_port_is_published_on_
     """As with Docker Desktop, WSL2 and rootless engines; the engine here would reach them."""
     monkeypatch.setattr(Engine, "reaches", lambda _engine, _network: False)
     with Engine() as engine:
-        launcher = Containers(engine, stub_image, Manner(QUICK, grace=10))
+        launcher = Containers(engine, stub_image, Lifecycle(QUICK, grace=10))
         with launcher.make(Definition()) as server:
             address = server.address()
             assert address
@@ -178,8 +178,8 @@ def test_where_containers_are_not_reached_themselves_their_port_is_published_on_
         with pytest.raises(EmulatorError, match="which a pipeline does not have"):
             launcher.beside(stub_image)
         with pytest.raises(EmulatorError, match="which an isolated network does not have"):
-            Containers(engine, stub_image, Manner(), isolated=True)
+            Containers(engine, stub_image, Lifecycle(), isolated=True)
         monkeypatch.setattr(Engine, "is_local", False)
         with pytest.raises(EmulatorError, match=r"is on another machine.*unset DOCKER_HOST"):
-            Containers(engine, stub_image, Manner())
+            Containers(engine, stub_image, Lifecycle())
     assert left_of(engine) == []

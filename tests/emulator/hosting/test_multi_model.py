@@ -55,7 +55,7 @@ def test_a_model_is_loaded_at_its_first_call_and_all_answer_with_their_own_weigh
             "target": "a.tar.gz",
             "body": "scan",
             "loaded": 1,
-            "several": "true",
+            "multi_model": "true",
         }
         assert _ask(client, "deep/d.tar.gz")["weights"] == "deep/d"
         assert _ask(client, "a.tar.gz")["loaded"] == 2

@@ -13,7 +13,7 @@ from local_test.emulator.errors import EmulatorError
 from local_test.emulator.hosting import pipeline
 from local_test.emulator.hosting.definition import Definition
 from local_test.emulator.hosting.endpoint import Endpoint, Limits
-from local_test.emulator.hosting.launch import Manner, commands
+from local_test.emulator.hosting.launch import Lifecycle, commands
 from local_test.emulator.hosting.pipeline import Pipeline
 from tests.emulator.hosting.conftest import QUICK, STUB, fronted
 
@@ -22,7 +22,7 @@ from tests.emulator.hosting.conftest import QUICK, STUB, fronted
 def client() -> Iterator[Any]:
     """Give boto3's client for a pipeline of two stubs, which may take 1.5 s together."""
     with contextlib.ExitStack() as stack:
-        launcher = stack.enter_context(commands(STUB, Manner(QUICK, grace=10)))
+        launcher = stack.enter_context(commands(STUB, Lifecycle(QUICK, grace=10)))
         definitions = [
             pipeline.staged(Definition(port=launcher.port(pipeline.stage_port(rank))), rank)
             for rank in range(2)

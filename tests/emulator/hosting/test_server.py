@@ -11,7 +11,7 @@ from local_test.emulator.hosting.definition import Definition, model_folder
 from local_test.emulator.hosting.endpoint import Endpoint
 from local_test.emulator.hosting.exchange import Address
 from local_test.emulator.hosting.health import HealthLimits, NotHealthyError, ping
-from local_test.emulator.hosting.launch import Manner, commands
+from local_test.emulator.hosting.launch import Lifecycle, commands
 from local_test.emulator.hosting.targets import Single
 from tests.emulator.hosting.conftest import QUICK, STUB, fronted, model_archive, stub_server
 
@@ -134,7 +134,7 @@ def test_a_server_that_can_no_longer_be_watched_says_so_instead_of_seeming_to_ru
     def broken(_name: str, line: str) -> None:
         raise OSError(f"the log is full: {line}")
 
-    with commands(STUB, Manner(QUICK, on_line=broken)) as launcher:
+    with commands(STUB, Lifecycle(QUICK, on_line=broken)) as launcher:
         definition = Definition(port=launcher.port(8080), environment={"FAILS": "1"})
         with (
             pytest.raises(EmulatorError, match=r"can no longer be watched: OSError.*joblib"),

@@ -17,7 +17,7 @@ from local_test.emulator.hosting.definition import Definition
 from local_test.emulator.hosting.endpoint import Endpoint
 from local_test.emulator.hosting.exchange import PRIMARY
 from local_test.emulator.hosting.health import HealthLimits
-from local_test.emulator.hosting.launch import Manner, commands
+from local_test.emulator.hosting.launch import Lifecycle, commands
 from local_test.emulator.hosting.server import Server
 from local_test.emulator.hosting.serverless import LIMITS, Serverless, ServerlessConfig
 from tests.emulator.hosting.conftest import QUICK, STUB, fronted
@@ -27,7 +27,7 @@ from tests.emulator.hosting.conftest import QUICK, STUB, fronted
 def _serverless(
     concurrency: int = 1, idle: float | None = None
 ) -> Iterator[tuple[Serverless, Any]]:
-    with commands(STUB, Manner(QUICK, grace=10)) as launcher:
+    with commands(STUB, Lifecycle(QUICK, grace=10)) as launcher:
 
         def make() -> Server:
             return launcher.make(Definition(port=launcher.port(8080)))
@@ -82,7 +82,7 @@ def test_more_calls_at_once_than_max_concurrency_are_throttled() -> None:
 
 def test_no_container_outlives_the_endpoint_also_not_for_a_call() -> None:
     made: list[Server] = []
-    with commands(STUB, Manner(QUICK, grace=10)) as launcher:
+    with commands(STUB, Lifecycle(QUICK, grace=10)) as launcher:
 
         def make() -> Server:
             made.append(launcher.make(Definition(port=launcher.port(8080))))
@@ -125,7 +125,7 @@ def test_no_container_is_started_after_the_end_of_the_endpoint() -> None:
 def test_the_end_of_the_endpoint_does_not_wait_for_a_cold_start() -> None:
     """Two cold starts: the first is healthy at once, the second never."""
     made: list[Server] = []
-    with commands(STUB, Manner(HealthLimits(healthy=60, interval=0.05), grace=10)) as launcher:
+    with commands(STUB, Lifecycle(HealthLimits(healthy=60, interval=0.05), grace=10)) as launcher:
 
         def make() -> Server:
             environment = {"PING_STATUS": "503" if made else "200"}
