@@ -6,26 +6,23 @@ Everything carries a label, so that it is found and removed however the run ende
 import contextlib
 import functools
 import socket
-import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import docker
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import DockerException, ImageNotFound, NotFound
 from docker.types import DeviceRequest, Mount
 
+from local_test.emulator.container import Container
 from local_test.emulator.errors import EmulatorError
-from local_test.emulator.files import Files, Tree, to_tar
+from local_test.emulator.files import Files
 from local_test.emulator.interrupts import Interrupts
-from local_test.emulator.running import START_FAILED
 
 LABEL = "local-test.emulator"
-# The engine's answer to a start when the fault is the image's.
-_NO_SUCH_PROGRAM = 400
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -169,7 +166,7 @@ class Engine:
         memory: str | None = None,
         gpus: bool = False,
         **options: Any,
-    ) -> "Container":
+    ) -> Container:
         """Make a container, not yet started.
 
         Args:
@@ -206,97 +203,3 @@ class Engine:
     @property
     def _labels(self) -> Mapping[str, str]:
         return dict([self.label.split("=")])
-
-
-class Container:
-    """A container, from its making to its removal. It is a `Running`."""
-
-    def __init__(self, container: Any) -> None:
-        self._container = container
-        self._not_started: str | None = None
-
-    def put(self, files: Files) -> None:
-        """Copy files below /opt/ml, before the start."""
-        with to_tar(files, "opt/ml") as packed:
-            self._container.put_archive("/", packed)
-
-    def start(self) -> None:
-        """Start it; where the image has no such program, `wait` gives 127 and `lines` the reason.
-
-        Raises:
-            EmulatorError: The engine cannot give what the container needs, such as GPUs.
-        """
-        try:
-            self._container.start()
-        except APIError as error:
-            if error.status_code != _NO_SUCH_PROGRAM:
-                raise EmulatorError(f"The engine starts no such container: {error}") from error
-            self._not_started = str(error.explanation or error)
-
-    def lines(self) -> Iterator[str]:
-        """Give each line of stdout and stderr as it comes, until the container ends."""
-        if self._not_started is not None:
-            yield self._not_started
-            return
-        rest = b""
-        for chunk in self._container.logs(stream=True, follow=True):
-            *complete, rest = (rest + chunk).split(b"\n")
-            yield from (line.decode(errors="replace") for line in complete)
-        if rest:
-            yield rest.decode(errors="replace")
-
-    def wait(self) -> int:
-        """Wait for its end and return the exit code."""
-        if self._not_started is not None:
-            return START_FAILED
-        return int(self._container.wait()["StatusCode"])
-
-    def stop(self, grace: float) -> None:
-        """Do as `docker stop -t GRACE`: SIGTERM to process 1, SIGKILL to all after the seconds."""
-        # It may be removed meanwhile, when the emulator itself is ended.
-        with contextlib.suppress(NotFound):
-            self._container.stop(timeout=round(grace))
-
-    def kill(self) -> None:
-        """Kill all its processes at once."""
-        try:
-            self._container.kill()
-        except APIError as error:
-            # It has ended already, or was never started.
-            if error.status_code != 409:
-                raise
-
-    def read(self, path: str) -> Tree:
-        """Read a file or folder below /opt/ml, while it runs or after; an absent one is empty."""
-        try:
-            chunks, _ = self._container.get_archive(f"/opt/ml/{path}")
-        except NotFound:
-            return Tree()
-        packed = tempfile.TemporaryFile()  # noqa: SIM115 - the tree closes it
-        packed.writelines(chunks)
-        packed.seek(0)
-        return Tree(packed)
-
-    def remove(self) -> None:
-        """Remove it with its volumes; what runs in it is killed."""
-        with contextlib.suppress(NotFound):
-            self._container.remove(force=True, v=True)
-
-    @property
-    def id(self) -> str:
-        """What the engine knows it by."""
-        return str(self._container.id)
-
-    def pid(self) -> int | None:
-        """Return the number of its first process on the engine's kernel, while it runs."""
-        return int(self.attributes["State"]["Pid"]) or None
-
-    def changes(self) -> list[str]:
-        """Return the paths in its own layer that were made, changed or deleted since its making."""
-        return [str(change["Path"]) for change in self._container.diff() or []]
-
-    @property
-    def attributes(self) -> Mapping[str, Any]:
-        """What the engine says of it now: state, health, ports, networks."""
-        self._container.reload()
-        return dict(self._container.attrs)

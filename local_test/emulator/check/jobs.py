@@ -11,7 +11,7 @@ from local_test.emulator.check.rule import NotTestedError, once
 from local_test.emulator.check.setting import Setting
 from local_test.emulator.check.trained import Trained
 from local_test.emulator.check.witness import Seen, Witness
-from local_test.emulator.engine import Container
+from local_test.emulator.container import Container
 from local_test.emulator.errors import EmulatorError
 from local_test.emulator.job import Run
 from local_test.emulator.layout import Layout

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from local_test.emulator.engine import Container
+from local_test.emulator.container import Container
 from local_test.emulator.files import Tree
 from local_test.emulator.layout import CHECKPOINTS
 from local_test.emulator.process import Process

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from local_test.emulator.engine import Bind, Container, Engine
+from local_test.emulator.container import Container
+from local_test.emulator.engine import Bind, Engine
 from local_test.emulator.errors import EmulatorError
 from local_test.emulator.hosting.definition import Definition
 from local_test.emulator.hosting.exchange import Address
