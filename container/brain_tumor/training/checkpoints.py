@@ -31,12 +31,13 @@ from brain_tumor.training.failure import writing_to
 from brain_tumor.training.former import FormerModel
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.metrics import Epoch, Fit
+from brain_tumor.training.precision import Precision
 from brain_tumor.training.record import LoopState, Past, Weights
 from brain_tumor.training.schedule import Position
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 _KEPT = 2
 _NAME, _PATTERN = "brain-tumor-{:09d}.npz", re.compile(r"brain-tumor-\d{9}\.npz")
 _INCOMPLETE = ".incomplete-"
@@ -120,10 +121,7 @@ class Checkpoints:
 
 
 def identity_of(
-    channels: Channels,
-    parameters: Hyperparameters,
-    former: FormerModel | None,
-    policy: str,
+    channels: Channels, parameters: Hyperparameters, former: FormerModel | None
 ) -> dict[str, Any]:
     """Say what a training depends on; a checkpoint in which any of it differs is of another job.
 
@@ -131,8 +129,6 @@ def identity_of(
         channels: the scans.
         parameters: what the job asks for.
         former: the model that training goes on from.
-        policy: Keras' name of the types that are computed in; the optimizer has more variables
-            with some.
     """
     return {
         "version": brain_tumor.__version__,
@@ -140,7 +136,6 @@ def identity_of(
         "class names": channels.class_names,
         "scans": {"of train": _fingerprint(channels.train), "of val": _fingerprint(channels.val)},
         "former model": former.origin() if former else None,
-        "compute type": policy,
     }
 
 
@@ -172,6 +167,7 @@ def _arrays(past: Past, identity: Mapping[str, Any]) -> dict[str, Any]:
         "format": FORMAT,
         "identity": identity,
         "seconds": past.seconds,
+        "precision": past.precision and asdict(past.precision),
         "finished": [asdict(fitted) for fitted, _ in past.finished],
         "loop": past.loop
         and {
@@ -224,7 +220,8 @@ def _past(document: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Past:
         Position(**document["loop"]["position"]),
         groups,
     )
-    return Past(document["seconds"], finished, loop)
+    precision = document["precision"] and Precision(**document["precision"])
+    return Past(document["seconds"], finished, loop, precision)
 
 
 def _fit(entry: dict[str, Any]) -> Fit:

@@ -6,6 +6,7 @@ its part of every batch; gradients and figures are summed over all, and the chie
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import keras
@@ -50,6 +51,7 @@ class Trainer:
         taught: bool = False,
         cluster: Cluster = ALONE,
         strategy: tf.distribute.Strategy | None = None,
+        xla: bool = False,
     ) -> None:
         """Take the network to train and one of the same weights that follows it.
 
@@ -62,6 +64,7 @@ class Trainer:
                 the head, which is no longer new, takes steps as long as the others'.
             cluster: the hosts, of which the chief alone validates.
             strategy: spreads the steps over hosts and GPUs; None: TensorFlow's default.
+            xla: let XLA compile the step, which it can on one device alone.
 
         Raises:
             HyperparameterError: the batch is too small to be spread so far.
@@ -80,7 +83,17 @@ class Trainer:
         self._smoothing = 0.0 if taught else parameters.label_smoothing
         self._figures = tf.Variable(tf.zeros(3))
         """Sum of the losses, scans that were right, scans."""
+        self._step = tf.function(
+            self._step_on_all, reduce_retracing=True, jit_compile=True if xla else None
+        )
+        self._make_pupil = partial(
+            Trainer, network, averaged, parameters, True, cluster, strategy, xla
+        )
         self.begin(network.get_weights())
+
+    def pupil(self) -> "Trainer":
+        """Make a trainer of the same networks that is taught."""
+        return self._make_pupil()
 
     def begin(self, weights: list[NDArray[np.float32]]) -> None:
         """Start from `weights` with an optimizer that has taken no step yet."""
@@ -111,8 +124,7 @@ class Trainer:
             "figures": [self._figures],
         }
 
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def _step(self, images: Any, labels: Any) -> None:
+    def _step_on_all(self, images: Any, labels: Any) -> None:
         before = [tf.identity(variable) for variable in self._fast_head]
         sums = self._strategy.run(self._step_of_replica, args=(images, labels))
         for variable, value in zip(self._fast_head, before, strict=True):

@@ -139,7 +139,8 @@ class Hyperparameters(BaseModel):
     )
     mixed_precision: bool | None = Field(
         default=None,
-        description="Compute in bfloat16 (float16 on a GPU) while training; default: on a GPU.",
+        description="Compute in bfloat16 (float16 on GPUs before Ampere) while training; default: "
+        "on GPUs since Volta, and on a processor with bfloat16 where it is measured to be faster.",
     )
     time_budget_minutes: float = Field(
         default=28,

@@ -31,11 +31,13 @@ from brain_tumor.training.network import (
     set_pretrained_weights,
 )
 from brain_tumor.training.pipeline import training_batches, validation_batches
+from brain_tumor.training.precision import FLOAT32, Precision, candidates
 from brain_tumor.training.record import Record
 from brain_tumor.training.sampling import Sampler
 from brain_tumor.training.schedule import Schedule
 from brain_tumor.training.soup import train_soup
-from brain_tumor.training.strategy import Part, make_strategy
+from brain_tumor.training.strategy import Part, devices_of, make_strategy
+from brain_tumor.training.trials import any_batch, choose
 
 log = logging.getLogger(__name__)
 
@@ -68,21 +70,19 @@ def train_network(
         The network as it will be served (in float32), and how training went.
     """
     record = record or Record()
+    # What several hosts decide by is the same on all of them.
+    left, stop = cluster.told_by_chief(lambda: seconds), cluster.agreed(stop_asked)
+    end = None if left is None else record.seconds_before + left
     strategy = make_strategy(cluster)
     keras.utils.set_random_seed(parameters.seed)
     names = channels.class_names
     # In float32, whatever type training computes in.
     served = build_network(parameters, len(names))
     log.info("Network %s: %d parameters", served.name, served.count_params())
-    keras.mixed_precision.set_global_policy(compute_policy(parameters))
-    with strategy.scope():
-        network = build_network(parameters, len(names))
-    if former is None:
-        set_pretrained_weights(network, parameters, pretrained)
-    else:
-        set_former_weights(network, parameters, former.weights)
     scans = channels.train
     sampler = Sampler(scans.pictures, scans.groups, scans.labels, parameters.seed)
+    steps = math.ceil(sampler.scans / parameters.batch_size)
+    part = Part(cluster.hosts.index, cluster.size)
     train = training_batches(
         scans.pixels,
         label_indices(scans, names),
@@ -90,20 +90,37 @@ def train_network(
         parameters.batch_size,
         parameters.seed if parameters.augment else None,
         record.all_steps,
-        Part(cluster.hosts.index, cluster.size),
+        part,
+    )
+
+    def make_trainer(precision: Precision) -> Trainer:
+        keras.mixed_precision.set_global_policy(precision.policy)
+        with strategy.scope():
+            network = build_network(parameters, len(names))
+        if former is None:
+            set_pretrained_weights(network, parameters, pretrained)
+        else:
+            set_former_weights(network, parameters, former.weights)
+        return Trainer(network, served, parameters, False, cluster, strategy, precision.xla)
+
+    planned = steps * _epochs_worth(parameters)
+    chosen, trainer = _choose_trainer(
+        make_trainer, parameters, part, planned, end, stop, record, cluster
     )
     training = _train(
-        partial(Trainer, network, served, parameters, cluster=cluster, strategy=strategy),
+        trainer,
         (iter(train), validation_batches(channels)),
         parameters,
-        math.ceil(sampler.scans / parameters.batch_size),
-        None if seconds is None else record.seconds_before + seconds,
-        stop_asked,
+        steps,
+        end,
+        stop,
         partial(_report, events) if cluster.is_chief else _keep_quiet,
         record,
-        cluster,
+        # Each host mixes its part in its own way.
+        parameters.seed + part.index,
     )
-    keras.mixed_precision.set_global_policy("float32")
+    keras.mixed_precision.set_global_policy(FLOAT32)
+    training = replace(training, precision=chosen)
     kept = " and ".join(str(epoch) for epoch in training.kept_epochs)
     log.info(
         "Training ended: %s; kept: %s %s, %.1f %% of val right",
@@ -115,22 +132,43 @@ def train_network(
     return served, training
 
 
+def _choose_trainer(
+    make_trainer: Callable[[Precision], Trainer],
+    parameters: Hyperparameters,
+    part: Part,
+    steps: float,
+    seconds: float | None,
+    stop_asked: Callable[[], bool],
+    record: Record,
+    cluster: Cluster,
+) -> tuple[Precision, Trainer]:
+    """Make the trainer, which computes as former runs of the job did, or as suits all hosts."""
+    hosts = devices_of(cluster)
+    first, other = candidates(parameters.mixed_precision, hosts, parameters.backbone)
+    if (before := record.precision) is not None:
+        # XLA only where it could be chosen too: the job may have more GPUs now.
+        first, other = replace(before, xla=before.xla and other is not None and other.xla), None
+    batch = any_batch(parameters, part)
+    chosen, trainer = choose(first, other, make_trainer, batch, steps, seconds, stop_asked, cluster)
+    keras.mixed_precision.set_global_policy(chosen.policy)
+    log.info("Training computes in %s: %s", chosen, chosen.why)
+    record.precision = chosen
+    return chosen, trainer
+
+
 def _train(
-    make_trainer: Callable[..., Trainer],
+    trainer: Trainer,
     data: tuple[Iterator[Batch], tf.data.Dataset],
     parameters: Hyperparameters,
     steps: int,
     seconds: float | None,
-    stop_here: Callable[[], bool],
+    stop_asked: Callable[[], bool],
     report: Callable[[Epoch], None],
     record: Record,
-    cluster: Cluster,
+    seed: int,
 ) -> Training:
     """Train the members, then teach their mean; the time is divided by what each part costs."""
-    # What several hosts decide by is the same on all of them.
-    seconds, stop_asked = cluster.told_by_chief(lambda: seconds), cluster.agreed(stop_here)
-    lessons = parameters.most_lessons * lesson_cost(parameters.most_members)
-    members_share = parameters.most_epochs / (parameters.most_epochs + lessons)
+    members_share = parameters.most_epochs / _epochs_worth(parameters)
     schedule = Schedule(
         parameters.most_epochs,
         steps,
@@ -139,21 +177,26 @@ def _train(
         None if seconds is None else seconds * members_share,
     )
     soup, members = train_soup(
-        make_trainer(), *data, schedule, parameters.most_members, stop_asked, report, record
+        trainer, *data, schedule, parameters.most_members, stop_asked, report, record
     )
+    lessons = parameters.most_lessons
     if soup.kept is not None or not lessons or (stop_asked() and not record.is_inside_a_loop):
         return soup
     schedule = replace(
         schedule,
-        epochs=parameters.most_lessons,
+        epochs=lessons,
         first_epoch=soup.epochs[-1].epoch + 1,
         peak_rate=parameters.peak_rate * RATE_SHARE,
         seconds=None if seconds is None else max(0.0, seconds - record.clock()),
     )
-    # Each host mixes its part in its own way.
-    seed = parameters.seed + cluster.hosts.index
-    pupil = make_trainer(taught=True)
+    pupil = trainer.pupil()
     return teach(pupil, soup, members, *data, schedule, seed, stop_asked, report, record)
+
+
+def _epochs_worth(parameters: Hyperparameters) -> float:
+    """Return how many epochs of plain training all of it costs."""
+    lessons = parameters.most_lessons * lesson_cost(parameters.most_members)
+    return parameters.most_epochs + lessons
 
 
 def facts_of_host(parameters: Hyperparameters, pretrained: Path | None) -> dict[str, Any]:
@@ -174,15 +217,6 @@ def library_versions() -> dict[str, str]:
         "numpy": np.__version__,
         "pillow": PIL.__version__,
     }
-
-
-def compute_policy(parameters: Hyperparameters) -> str:
-    """Return Keras' name of the types that training computes in on this machine."""
-    gpus = tf.config.list_physical_devices("GPU")
-    wanted = parameters.mixed_precision
-    if not (bool(gpus) if wanted is None else wanted):
-        return "float32"
-    return "mixed_float16" if gpus else "mixed_bfloat16"
 
 
 def _report(events: EventLog | None, epoch: Epoch) -> None:

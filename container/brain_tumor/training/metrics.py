@@ -1,6 +1,8 @@
 """What a training loop measures each epoch, and the lines that say it to the platform."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
+
+from brain_tumor.training.precision import Precision
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class Training:
     """The loop whose epoch the network holds; None: it holds the members' mean."""
     taught: Fit | None = None
     """The loop in which the mean learnt from its members, where there was one."""
+    precision: Precision = field(default_factory=Precision)
+    """How the steps were computed."""
 
     @property
     def loops(self) -> list[Fit]:

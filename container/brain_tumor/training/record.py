@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brain_tumor.training.metrics import Epoch, Fit
+from brain_tumor.training.precision import Precision
 from brain_tumor.training.schedule import Position
 
 Weights = list[NDArray[np.float32]]
@@ -35,6 +36,8 @@ class Past:
     """The loops that ended, and the weights that each of them kept."""
     loop: LoopState | None = None
     """The loop under way, which may have no step left to take."""
+    precision: Precision | None = None
+    """How the steps were computed; None: none was taken."""
 
 
 class Record:
@@ -63,6 +66,8 @@ class Record:
         self._loop = past.loop
         self._write = write
         self.seconds_before = past.seconds
+        self.precision = past.precision
+        """How steps are computed: as those before were."""
         # Looked up late: a test may exchange it.
         self._now = clock or (lambda: time.monotonic())
         self._begin = self._now() - past.seconds
@@ -96,7 +101,7 @@ class Record:
         # On every host: all look at a common clock equally often.
         seconds = self.clock()
         if self._write:
-            self._write(Past(seconds, self.finished, state()))
+            self._write(Past(seconds, self.finished, state(), self.precision))
 
     def finish(self, fitted: Fit, weights: Weights) -> None:
         """Note that a loop ended, for those that come after it."""

@@ -39,6 +39,7 @@ def write_history(training: Training, folder: Path) -> None:
     """Write `training_history.json` and `learning_curves.png` into `folder`."""
     history = {
         "ended": training.ended,
+        "precision": asdict(training.precision),
         "kept_epochs": training.kept_epochs,
         "validation": asdict(training.validation),
         "members": [_loop(fitted) for fitted in training.members],

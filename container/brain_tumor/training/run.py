@@ -161,7 +161,7 @@ def _train(
     from brain_tumor.training import assess, events, learn, quality, report
     from brain_tumor.training.export import Servable
 
-    identity = identity_of(channels, parameters, former, learn.compute_policy(parameters))
+    identity = identity_of(channels, parameters, former)
     pretrained = job.channels.get("pretrained")
     require_the_same(cluster, lambda: {**identity, **learn.facts_of_host(parameters, pretrained)})
 
@@ -275,6 +275,7 @@ def _model_info(
             "leak_free_accuracy": leak_free.accuracy if leak_free else None,
             "kept_epochs": training.kept_epochs,
             "ended": training.ended,
+            "precision": asdict(training.precision),
             "validation": asdict(training.validation),
         },
     )

@@ -1,16 +1,19 @@
 """How training is spread over hosts and GPUs: TensorFlow's strategies, and each one's part."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import tensorflow as tf
 
 from brain_tumor.errors import HyperparameterError
+from brain_tumor.resources import has_bfloat16
 from brain_tumor.training.cluster import Cluster
+from brain_tumor.training.precision import UNKNOWN, Devices
 from brain_tumor.training.stop import held_back
 
 
@@ -33,8 +36,13 @@ def make_strategy(cluster: Cluster) -> tf.distribute.Strategy:
     """Choose the strategy; call this before TensorFlow has computed anything.
 
     Several hosts: MultiWorkerMirroredStrategy over all hosts and their GPUs. One host with several
-    GPUs: MirroredStrategy. Else TensorFlow's default, which adds nothing.
+    GPUs: MirroredStrategy. Else TensorFlow's default, which adds nothing. GPUs give memory as it is
+    asked for: TensorFlow takes all of it at once otherwise, also from processes beside this one.
     """
+    for gpu in tf.config.list_physical_devices("GPU"):
+        # A script of one's own may have computed before; what it has set stays.
+        with suppress(RuntimeError):
+            tf.config.experimental.set_memory_growth(gpu, True)
     if cluster.size > 1:
         # TensorFlow reads it, as does a library that asks where it runs.
         os.environ["TF_CONFIG"] = cluster.tf_config()
@@ -43,6 +51,18 @@ def make_strategy(cluster: Cluster) -> tf.distribute.Strategy:
     if len(tf.config.list_physical_devices("GPU")) > 1:
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
+
+
+def devices_of(cluster: Cluster) -> list[Devices]:
+    """Return what each host has to compute with; all hosts call this."""
+
+    def here() -> bytes:
+        gpus = tf.config.list_physical_devices("GPU")
+        details = map(tf.config.experimental.get_device_details, gpus)
+        known = [each.get("compute_capability", UNKNOWN) for each in details]
+        return json.dumps(asdict(Devices(known, has_bfloat16()))).encode()
+
+    return [Devices(**json.loads(told)) for told in cluster.from_each(here)]
 
 
 @contextmanager

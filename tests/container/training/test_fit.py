@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from brain_tumor.training.fit import Trainer
 from tests.loops import TRAIN, VAL, Run, parameters
 
 
@@ -75,6 +76,23 @@ def test_figures_weigh_every_scan_the_same_and_begin_anew() -> None:
     trainer.evaluation_step(pixels[1:], labels[1:])
     assert trainer.take_figures() == pytest.approx(together, rel=1e-5)
     assert trainer.take_figures() == (0.0, 0.0)
+
+
+def test_a_step_that_xla_compiles_is_the_same_step() -> None:
+    plain = Run(parameters()).trainer
+    start = plain.network.get_weights()
+    compiled = Trainer(plain.network, plain.averaged, parameters(), xla=True)
+    ends = []
+    for trainer in (plain, compiled):
+        trainer.begin(start)
+        trainer.train_step(
+            tf.constant(TRAIN[0][:8, ..., np.newaxis], tf.float32), tf.constant(TRAIN[1][:8])
+        )
+        ends.append([*trainer.network.get_weights(), np.array(trainer.take_figures())])
+    for one, other in zip(*ends, strict=True):
+        # A twentieth of a step's length: Adam makes as much of the smallest gradients, mere
+        # rounding, as of the others.
+        np.testing.assert_allclose(one, other, atol=0.005)
 
 
 @pytest.fixture

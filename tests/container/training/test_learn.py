@@ -3,19 +3,30 @@
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
+from scipy.special import softmax
+from tensorflow.core.protobuf import saved_model_pb2
 
+from brain_tumor import artifact
+from brain_tumor.serving.engine import load_engine
 from brain_tumor.training import learn
 from brain_tumor.training.distillation import teach
 from brain_tumor.training.evaluation import label_indices
+from brain_tumor.training.export import Servable
 from brain_tumor.training.fit import network_logits
 from brain_tumor.training.metrics import LEAK_FREE_ACCURACY, METRIC_DEFINITIONS, TEST_ACCURACY
+from brain_tumor.training.network import build_network
 from brain_tumor.training.pipeline import validation_batches
+from brain_tumor.training.precision import BFLOAT16, Precision
+from brain_tumor.training.record import Past, Record
 from brain_tumor.training.schedule import Schedule
 from brain_tumor.training.soup import train_soup
+from tests.classifiers import model_info
 from tests.learnt import PARAMETERS, Learnt
 
 
@@ -32,7 +43,15 @@ def test_a_soup_learns_it_too_and_serves_the_weights_it_reports(
     lessons: int, learnt: Learnt
 ) -> None:
     parameters = PARAMETERS.model_copy(update={"members": 2, "epochs": 9, "lessons": lessons})
-    network, training = learn.train_network(learnt.channels, parameters, lambda: False)
+    parameters = parameters.model_copy(update={"mixed_precision": None})
+    # As a job does that was killed: in the type in which it began.
+    before = Precision(BFLOAT16, why="it was faster")
+    kept: list[Past] = []
+    record = Record(Past(precision=before), kept.append)
+    network, training = learn.train_network(
+        learnt.channels, parameters, lambda: False, record=record
+    )
+    assert {training.precision, *(past.precision for past in kept)} == {before}
     assert [len(fitted.epochs) for fitted in training.members] == [5, 4]
     assert (len(training.taught.epochs) if training.taught else 0) == lessons
     assert training.kept is training.taught
@@ -71,9 +90,29 @@ def test_lessons_get_the_time_that_they_cost_and_what_the_members_leave(
     assert lessons.peak_rate < members.peak_rate
 
 
-def test_what_is_served_is_in_float32(learnt: Learnt) -> None:
-    assert {layer.compute_dtype for layer in learnt.network.layers} == {"float32"}
+def test_what_was_trained_in_bfloat16_is_served_in_float32_by_both_engines(
+    learnt: Learnt, tmp_path: Path
+) -> None:
+    assert learnt.training.precision == Precision(BFLOAT16, why="mixed-precision=true")
     assert keras.mixed_precision.global_policy().name == "float32"
+    val, size = learnt.channels.val.pixels, PARAMETERS.image_size
+    info = model_info(class_names=learnt.channels.class_names, image_size=size)
+    artifact.save(tmp_path, Servable(learnt.network, 1.0, size), info)
+    saved = saved_model_pb2.SavedModel.FromString((tmp_path / "1/saved_model.pb").read_bytes())
+    # No attribute of an operation, no constant, no variable.
+    (graph,) = saved.meta_graphs
+    written = f"{graph.graph_def} {graph.object_graph_def}"
+    assert "DT_FLOAT" in written
+    assert not re.search("DT_BFLOAT16|DT_HALF", written)
+    # The network of these weights, built anew.
+    plain = build_network(PARAMETERS, 2)
+    plain.set_weights(learnt.network.get_weights())
+    wanted = softmax(np.asarray(plain(val[..., np.newaxis], training=False)), axis=1)
+    clear = wanted.max(axis=1) >= artifact.CLEAR
+    assert clear.sum() >= 6
+    for engine in ("tensorflow", "openvino"):
+        given = load_engine(tmp_path, engine, "float32").scores(val).probabilities
+        np.testing.assert_allclose(given[clear], wanted[clear], atol=1e-5, err_msg=engine)
 
 
 def test_every_epoch_prints_one_line_that_the_metric_definitions_match(learnt: Learnt) -> None:

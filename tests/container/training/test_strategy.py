@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from brain_tumor.errors import HyperparameterError
 from brain_tumor.training.cluster import ALONE
+from brain_tumor.training.precision import candidates
 from brain_tumor.training.strategy import (
     Part,
+    devices_of,
     make_strategy,
     own_sigterm,
     require_a_scan_for_each,
@@ -42,6 +44,33 @@ def test_one_host_without_gpus_trains_as_if_there_were_no_strategy() -> None:
     assert strategy is tf.distribute.get_strategy()
     batch = (tf.zeros((3, 8, 8, 1)), tf.zeros(3, tf.int32))
     assert spread(strategy, batch) is batch
+
+
+def test_gpus_give_memory_as_it_is_asked_for_and_tell_what_they_can(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    details: dict[str, dict[str, tuple[int, int]]] = {
+        "GPU:0": {"compute_capability": (7, 5)},
+        # Not of NVIDIA's.
+        "GPU:1": {},
+    }
+    grown: list[str] = []
+
+    def grow(gpu: str, enable: bool) -> None:
+        grown.extend([gpu] * enable)
+        if gpu == "GPU:1":
+            raise RuntimeError("Physical devices cannot be modified after being initialized")
+
+    config = tf.config
+    monkeypatch.setattr(config, "list_physical_devices", lambda _: list(details))
+    monkeypatch.setattr(config.experimental, "get_device_details", details.get)
+    monkeypatch.setattr(config.experimental, "set_memory_growth", grow)
+    monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda: "mirrored")
+    assert make_strategy(ALONE) == "mirrored"
+    assert grown == ["GPU:0", "GPU:1"]
+    (host,) = devices_of(ALONE)
+    assert host.gpus == [[7, 5], [0, 0]]
+    assert str(candidates(None, [host], "small")[0]) == "float32"
 
 
 def test_a_batch_too_small_to_be_divided_is_refused() -> None:
