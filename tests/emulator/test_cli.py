@@ -10,7 +10,9 @@ from pathlib import Path
 
 import docker as sdk
 import pytest
+from click.testing import CliRunner
 
+from local_test.emulator.cli import main
 from tests.docker import needs_docker
 from tests.jobs import ROOT
 
@@ -42,15 +44,24 @@ def emulate(*arguments: object, **environment: str) -> subprocess.CompletedProce
         (["--command", "sh -c 'train"], "--command sh -c 'train: No closing quotation"),
         (["--command", " "], "--command has no word"),
         (["--command", "train", "--hosts", "2", "--isolated"], "no emulation of several hosts and"),
-        (["image"], "No Docker engine answers"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence_and_no_traceback(
     tmp_path: Path, arguments: list[str], reason: str
 ) -> None:
-    refused = emulate(*arguments, "--out", tmp_path, DOCKER_HOST="unix:///nonexistent.sock")
-    assert refused.returncode in {1, 2}
+    refused = CliRunner().invoke(main, ["train", *arguments, "--out", str(tmp_path)])
+    # An exception that is no exit would be a traceback.
+    assert isinstance(refused.exception, SystemExit)
+    assert refused.exit_code in {1, 2}
     assert reason in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_an_engine_the_way_without_one_is_told(tmp_path: Path) -> None:
+    refused = emulate("image", "--out", tmp_path, DOCKER_HOST="unix:///nonexistent.sock")
+    assert refused.returncode == 1
+    assert "No Docker engine answers" in refused.stderr
+    assert "can be run with --command" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert list(tmp_path.iterdir()) == []
 
