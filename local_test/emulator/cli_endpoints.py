@@ -136,15 +136,16 @@ def pipeline(
     with ExitStack() as stack:
         lifecycle = hosting.lifecycle(console)
         image, command = (names[0], None) if images else (None, names[0])
-        launcher = stack.enter_context(
+        first = stack.enter_context(
             cli_hosting.launched(image, command, hosting, lifecycle, console)
         )
-        servers: list[Server] = []
-        for rank, name in enumerate(names):
-            launcher = launcher.beside(name) if rank else launcher
+        # All of them before the first is started, which may take minutes.
+        launchers = [first, *map(first.beside, names[1:])]
+        for launcher in launchers:
             launcher.require_label(BIND_TO_PORT)
-            model = models[rank] if models else None
-            folders = stack.enter_context(model_folder(model))
+        servers: list[Server] = []
+        for rank, launcher in enumerate(launchers):
+            folders = stack.enter_context(model_folder(models[rank] if models else None))
             definition = hosting.definition(launcher, stage_port(rank), folders=folders)
             servers.append(stack.enter_context(launcher.make(staged(definition, rank))))
         cli_hosting.lead(Endpoint(endpoint_name, Pipeline(servers)), servers, port, console)

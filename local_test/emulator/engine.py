@@ -133,12 +133,14 @@ class Engine:
         They are where the network's gateway is this machine. It is not with the virtual machines
         of Docker Desktop and others, a rootless engine, or the engine of another machine.
         """
-        for config in self.client.networks.get(network).attrs["IPAM"]["Config"]:
-            family = socket.AF_INET6 if ":" in config["Gateway"] else socket.AF_INET
+        for config in self.client.networks.get(network).attrs["IPAM"]["Config"] or []:
+            gateway = config.get("Gateway", "")
+            family = socket.AF_INET6 if ":" in gateway else socket.AF_INET
             with socket.socket(family) as probe, contextlib.suppress(OSError):
-                # Only an address of this machine can be bound.
-                probe.bind((config["Gateway"], 0))
-                return True
+                # Only an address of this machine can be bound; an empty one is any.
+                if gateway:
+                    probe.bind((gateway, 0))
+                    return True
         return False
 
     @property
