@@ -124,7 +124,7 @@ if [ -z "$data" ]; then
   step "2/5 No --data given: draw a small SYNTHETIC set, which says nothing about real scans"
   product python "$here/phantoms.py" "$workdir/data/phantoms.zip"
   source_data=$workdir/data/phantoms.zip
-  given epochs || parameters+=(epochs=15)
+  given epochs || parameters+=(epochs=8)
   given image-size || given image_size || parameters+=(image-size=96)
 else
   step "2/5 Prepare $data"

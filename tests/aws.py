@@ -13,7 +13,7 @@ import bcrypt
 import pytest
 
 from tests.docker import engine_answers
-from tests.server import free_port
+from tests.ports import free_port
 
 REGION = "eu-central-1"
 ACCOUNT = "123456789012"

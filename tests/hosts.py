@@ -3,7 +3,6 @@
 import json
 import os
 import queue
-import socket
 import subprocess
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +16,8 @@ from brain_tumor.settings import Settings
 from brain_tumor.training.cluster import Cluster, Hosts
 from brain_tumor.training.exchange import HostError
 from brain_tumor.training.meeting import join
-from tests.jobs import BIN, make_ml_dir
+from tests.jobs import BIN, UNMEASURED, make_ml_dir
+from tests.ports import free_ports
 
 Channels = Mapping[str, Path]
 SMALL = {"epochs": "2", "image-size": "32", "batch-size": "8", "backbone": "small"}
@@ -77,7 +77,7 @@ def start(hosts: Mapping[str, Path], **env: str) -> Iterator[dict[str, subproces
             with (ml_dir / "stderr.log").open("w") as log:
                 processes[name] = subprocess.Popen(
                     [BIN / "brain-tumor", "train"],
-                    env={**os.environ, **given, **env},
+                    env={**os.environ, **UNMEASURED, **given, **env},
                     stdout=subprocess.PIPE,
                     stderr=log,
                     text=True,
@@ -103,19 +103,6 @@ def run(hosts: Mapping[str, Path], timeout: float = 300, **env: str) -> dict[str
 def failure(ml_dir: Path) -> str:
     """Return what a host wrote into output/failure."""
     return (ml_dir / "output" / "failure").read_text()
-
-
-def free_ports() -> Iterator[int]:
-    """Give ports that are free, and whose next ones are too."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-        yield port
 
 
 def meet(names: tuple[str, ...], call: Callable[[Cluster], object], **settings: Any) -> list[Any]:

@@ -29,14 +29,6 @@ class Reply:
     body: bytes
 
 
-def free_port() -> int:
-    """Find a port on loopback that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def request(
     port: int,
     method: str,

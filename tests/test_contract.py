@@ -20,14 +20,8 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from tests.server import (
-    PLATFORM_PING_SECONDS,
-    UNREADABLE,
-    Server,
-    free_port,
-    unread_reply,
-    wait_until_refused,
-)
+from tests.ports import free_port
+from tests.server import PLATFORM_PING_SECONDS, UNREADABLE, Server, unread_reply, wait_until_refused
 
 JPEG = {"Content-Type": "image/jpeg"}
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.bodies import b64, instances, npy
+from tests.ports import free_port
 from tests.scans import encode, head
-from tests.server import Reply, Server, free_port
+from tests.server import Reply, Server
 
 JSON, JSON_LINES = "application/json", "application/jsonlines"
 CSV, NPY = "text/csv", "application/x-npy"

@@ -18,7 +18,7 @@ import pytest
 from brain_tumor.data.pair_cache import remembering
 from brain_tumor.training.channels import read_channels
 from brain_tumor.training.hyperparameters import Hyperparameters
-from tests.jobs import BIN, ROOT, make_ml_dir, run_cli, run_train
+from tests.jobs import BIN, ROOT, UNMEASURED, make_ml_dir, run_cli, run_train
 from tests.recordio import recordio
 
 
@@ -103,6 +103,7 @@ def test_a_job_reads_pipes_and_mounts_trains_on_the_same_scans_and_writes_nothin
             "train",
             SAGEMAKER_BASE_DIR=str(ml_dir),
             SAGEMAKER_MANAGED_WARMPOOL_CACHE_DIRECTORY=str(tmp_path / "warm"),
+            **UNMEASURED,
         )
     assert job.returncode == 0, job.stderr
     # Of a pipe not even the time of the last change stays the same.

@@ -17,7 +17,7 @@ from brain_tumor.artifact import load_info
 from brain_tumor.training.checkpoints import Checkpoints
 from brain_tumor.training.record import Past
 from tests import hosts
-from tests.jobs import BIN, make_ml_dir, run_train
+from tests.jobs import BIN, UNMEASURED, make_ml_dir, run_train
 
 KILLS = 20 if os.environ.get("BRAIN_TUMOR_LONG_TESTS") else 3
 # Those of the fixture `trained`, whose job nothing disturbs.
@@ -37,7 +37,12 @@ def ml_dir(tmp_path: Path, prepared: Path) -> Path:
 def _start(ml_dir: Path, before: Callable[[], object] = lambda: None) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [BIN / "brain-tumor", "train"],
-        env={**os.environ, "SAGEMAKER_BASE_DIR": str(ml_dir), "PYTHONUNBUFFERED": "1"},
+        env={
+            **os.environ,
+            **UNMEASURED,
+            "SAGEMAKER_BASE_DIR": str(ml_dir),
+            "PYTHONUNBUFFERED": "1",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -12,8 +12,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.bodies import b64, npy
+from tests.ports import free_port
 from tests.scans import png
-from tests.server import Reply, Server, free_port
+from tests.server import Reply, Server
 
 JSON_LINES = "application/jsonlines"
 LINES = {"Content-Type": JSON_LINES, "Accept": JSON_LINES}

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from tests.jobs import BIN
-from tests.server import PLATFORM_PING_SECONDS, Server, free_port, wait_until_refused
+from tests.ports import free_port
+from tests.server import PLATFORM_PING_SECONDS, Server, wait_until_refused
 
 JPEG = {"Content-Type": "image/jpeg"}
 

@@ -17,8 +17,9 @@ from pydicom.uid import JPEGBaseline8Bit
 
 from tests.jobs import BIN
 from tests.medical import PYDICOM_FILES, dicom, item, nifti
+from tests.ports import free_port
 from tests.scans import encode, head, noise
-from tests.server import Reply, Server, free_port
+from tests.server import Reply, Server
 
 FILES = sorted(path for path in PYDICOM_FILES.rglob("*") if path.is_file() and path.suffix != ".py")
 VOLUME = np.stack([np.rot90(head(n), -1)[::4, ::2].astype(np.int16) for n in range(5)], axis=2)

@@ -15,7 +15,8 @@ from urllib.parse import quote
 import pytest
 
 from tests.jobs import ROOT
-from tests.server import UNREADABLE, Reply, Server, free_port, unread_reply
+from tests.ports import free_port
+from tests.server import UNREADABLE, Reply, Server, unread_reply
 
 JPEG = {"Content-Type": "image/jpeg"}
 

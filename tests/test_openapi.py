@@ -15,7 +15,8 @@ from brain_tumor.serving.holder import ModelHolder
 from brain_tumor.settings import Settings
 from tests.jobs import BIN
 from tests.openapi import document
-from tests.server import Server, free_port
+from tests.ports import free_port
+from tests.server import Server
 
 # Not that bad data are refused: any bytes are a string to OpenAPI, but few are an image.
 _CHECKS = [

@@ -22,7 +22,8 @@ from brain_tumor.data.report import DatasetReport
 from brain_tumor.data.scans import decode_scans
 from brain_tumor.serving.engine import load_engine
 from tests.jobs import make_ml_dir, run_cli, run_train
-from tests.server import Server, free_port
+from tests.ports import free_port
+from tests.server import Server
 
 ARCHIVE = os.environ.get("BRAIN_TUMOR_ARCHIVE")
 

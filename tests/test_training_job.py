@@ -18,7 +18,7 @@ from PIL import Image
 from brain_tumor.artifact import SIGNATURES, load_info
 from brain_tumor.training.metrics import LEAK_FREE_ACCURACY, METRIC_DEFINITIONS, TEST_ACCURACY
 from tests.event_files import pictures, scalars
-from tests.jobs import BIN, make_ml_dir, run_train
+from tests.jobs import BIN, UNMEASURED, make_ml_dir, run_train
 from tests.scans import jpeg, write_folder, write_zip
 
 PROMISED = (
@@ -166,7 +166,7 @@ def test_a_job_whose_test_scans_were_trained_on_says_so_next_to_every_number(
     ml_dir = make_ml_dir(
         tmp_path / "ml",
         {"train": prepared / "Train.zip", "val": prepared / "Val.zip", "test": mixed},
-        {"epochs": "1", "image-size": "32"},
+        {"epochs": "1", "image-size": "32", "backbone": "small"},
     )
     job = run_train(ml_dir)
     assert job.returncode == 0, job.stderr
@@ -272,7 +272,7 @@ def test_an_unexpected_failure_names_itself_first_and_leaves_no_model(
     ml_dir = make_ml_dir(
         tmp_path / "ml",
         {"train": prepared / "Train.zip"},
-        {"epochs": "1", "image-size": "32"},
+        {"epochs": "1", "image-size": "32", "backbone": "small"},
     )
     # A report cannot be written over a folder.
     (ml_dir / "output" / "data" / "predictions.csv").mkdir()
@@ -285,7 +285,11 @@ def test_an_unexpected_failure_names_itself_first_and_leaves_no_model(
 def test_without_val_and_test_it_trains_says_so_and_splits_off_validation(
     tmp_path: Path, phantoms: Path
 ) -> None:
-    ml_dir = make_ml_dir(tmp_path / "ml", {"train": phantoms}, {"epochs": "1", "image-size": "32"})
+    ml_dir = make_ml_dir(
+        tmp_path / "ml",
+        {"train": phantoms},
+        {"epochs": "1", "image-size": "32", "backbone": "small"},
+    )
     job = run_train(ml_dir)
     assert job.returncode == 0, job.stderr
     assert "No test channel" in job.stderr
@@ -302,11 +306,11 @@ def test_sigterm_ends_training_early_with_a_model_and_exit_code_0(
     ml_dir = make_ml_dir(
         tmp_path / "ml",
         {"train": prepared / "Train.zip", "test": prepared / "Test.zip"},
-        {"epochs": "10000", "patience": "10000", "image-size": "32"},
+        {"epochs": "10000", "patience": "10000", "image-size": "32", "backbone": "small"},
     )
     process = subprocess.Popen(
         [BIN / "brain-tumor", "train"],
-        env={**os.environ, "SAGEMAKER_BASE_DIR": str(ml_dir)},
+        env={**os.environ, **UNMEASURED, "SAGEMAKER_BASE_DIR": str(ml_dir)},
         stdout=subprocess.PIPE,
         text=True,
     )

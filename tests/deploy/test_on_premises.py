@@ -15,8 +15,8 @@ from tests.deploy.stack import Stack
 from tests.deploy.tools import TOOLS, needs_tool
 from tests.docker import build, docker, inspect, needs_docker
 from tests.jobs import ROOT
+from tests.ports import free_port
 from tests.scans import encode, head
-from tests.server import free_port
 
 FILES = ROOT / "deploy/on_premises"
 PROXY = "brain-tumor:test-proxy"

@@ -13,7 +13,8 @@ from tests import endpoints
 from tests.deploy import loopback
 from tests.deploy.conftest import deploy, succeed, use
 from tests.jobs import ROOT
-from tests.server import Server, free_port
+from tests.ports import free_port
+from tests.server import Server
 
 SCAN = ROOT / "local_test" / "payload.png"
 

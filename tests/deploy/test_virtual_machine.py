@@ -14,7 +14,7 @@ from tests.deploy.served import assert_classifies, wait_until_healthy
 from tests.deploy.tools import TOOLS, needs_command, needs_tool
 from tests.docker import inspect, needs_docker
 from tests.jobs import ROOT
-from tests.server import free_port
+from tests.ports import free_port
 
 FILES = ROOT / "deploy/virtual_machine"
 UNIT = FILES / "brain-tumor.service"

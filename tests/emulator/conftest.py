@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from local_test.emulator.specification import TrainingJob
 from tests.docker import docker
 
 BASE = "debian:trixie-slim"
-TAG = "emulator-test:train"
+# Of this run of the tests alone: what has the image for its ancestor is nobody else's.
+RUN = str(os.getpid())
+TAG = f"emulator-test:train-{RUN}"
 # `train` becomes the shell script that the job has in its environment, so that one image is all.
 _DOCKERFILE = f"""FROM {BASE}
 RUN printf '#!/bin/sh\\nexec sh -c "$SCRIPT"\\n' > /usr/local/bin/train \
@@ -35,6 +38,7 @@ def image() -> Iterator[str]:
     client.images.build(
         fileobj=io.BytesIO(_DOCKERFILE.encode()),
         tag=TAG,
+        labels={"run": RUN},
         rm=True,
         forcerm=True,
         network_mode="none",

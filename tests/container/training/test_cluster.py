@@ -15,7 +15,8 @@ from brain_tumor.training.cluster import ALONE, Cluster, Hosts, read_hosts
 from brain_tumor.training.exchange import HostError
 from brain_tumor.training.failure import exit_code_of
 from brain_tumor.training.meeting import join
-from tests.hosts import free_ports, meet
+from tests.hosts import meet
+from tests.ports import free_ports
 
 GROUPS = [{"instance_group_name": "g", "instance_type": "t", "hosts": ["algo-2", "algo-1"]}]
 WAIT = 60

@@ -26,7 +26,7 @@ from brain_tumor.training.strategy import (
     require_a_scan_for_each,
     spread,
 )
-from tests.hosts import free_ports
+from tests.ports import free_ports
 
 Weights = list[NDArray[np.float32]]
 

@@ -25,13 +25,13 @@ from local_test.emulator.hosting.server import Server
 from local_test.emulator.hosting.serverless import Serverless, ServerlessConfig
 from local_test.emulator.hosting.targets import Single
 from tests.docker import IMAGE, build, needs_docker
-from tests.emulator.conftest import BASE, left_of
+from tests.emulator.conftest import BASE, RUN, left_of
 from tests.emulator.hosting.conftest import QUICK, model_archive, runtime
 from tests.jobs import ROOT
 
 pytestmark = needs_docker
 
-_TAG = "emulator-test:serve"
+_TAG = f"emulator-test:serve-{RUN}"
 _TMP = "/tmp/new"  # noqa: S108 - in the container
 # Our own image is the one at hand that has Python; nothing else of it is used.
 _DOCKERFILE = f"""FROM {IMAGE}-serve
@@ -54,7 +54,12 @@ def stub_image() -> Iterator[str]:
     context.seek(0)
     with contextlib.closing(sdk.from_env()) as client:
         client.images.build(
-            fileobj=context, custom_context=True, tag=_TAG, rm=True, network_mode="none"
+            fileobj=context,
+            custom_context=True,
+            tag=_TAG,
+            labels={"run": RUN},
+            rm=True,
+            network_mode="none",
         )
         try:
             yield _TAG

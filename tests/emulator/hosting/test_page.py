@@ -17,7 +17,7 @@ import pytest
 from local_test.emulator.cli import main
 from tests.deploy.tools import needs_sdk
 from tests.jobs import BIN, ROOT, SDK
-from tests.server import free_port
+from tests.ports import free_port
 
 _PAGE = (ROOT / "docs/emulator_hosting.md").read_text()
 _BLOCKS = dict(re.findall(r"^<!-- ([^\n]*) -->\n```\w+\n(.*?)^```$", _PAGE, re.M | re.S))
