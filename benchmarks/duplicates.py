@@ -22,6 +22,7 @@ from brain_tumor import images
 from brain_tumor.data.archive import Scan
 from brain_tumor.data.duplicates import find_duplicates
 from brain_tumor.data.neighbours import NO_PAIRS, turn
+from brain_tumor.data.stored_pixels import StoredPixels
 from brain_tumor.data.table import ScanTable
 from brain_tumor.data.thumbnails import Thumbnails, draw_thumbnails
 
@@ -88,18 +89,20 @@ def _draw_plan(count: int) -> _Plan:
 
 def _read(plan: _Plan) -> tuple[ScanTable, float]:
     count = len(plan.head)
-    thumbnails = Thumbnails.empty(count)
+    thumbnails = Thumbnails.empty()
     digests, seconds = [], 0.0
     for row in range(count):
         data = _encoded(plan, row)
         started = time.perf_counter()
         decoded = images.decode(data)
-        thumbnails.whole[row], thumbnails.head[row] = draw_thumbnails(decoded)
+        whole, head = draw_thumbnails(decoded)
+        thumbnails.whole.put(row, whole)
+        thumbnails.head.put(row, head)
         digests.append(hashlib.sha256(decoded.tobytes()).hexdigest())
         seconds += time.perf_counter() - started
     numbers = np.arange(count, dtype=np.int32)
     scans = [Scan(f"{row}.jpg", "synthetic", None) for row in range(count)]
-    nothing = np.empty((count, 0, 0), np.uint8)
+    nothing = StoredPixels(0, 0)
     table = ScanTable(scans, digests, nothing, [], numbers, numbers, thumbnails, [], NO_PAIRS)
     return table, seconds
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from brain_tumor.data.stored_pixels import StoredPixels
 from brain_tumor.training.evaluation import Evaluation, ForeignFigures
 from brain_tumor.training.quality import Findings, find
 from brain_tumor.training.robustness import Robustness
@@ -32,7 +33,7 @@ def evaluation_of(
     content: dict[str, Any] = {
         "class_names": NAMES,
         "files": [f"{number}.png" for number in range(count)],
-        "pixels": np.zeros((count, 32, 32), np.uint8),
+        "pixels": StoredPixels.of(np.zeros((count, 32, 32), np.uint8)),
         "labels": np.array(labels, np.int32),
         "probabilities": probabilities,
         "groups": np.arange(count, dtype=np.int32),
@@ -50,7 +51,7 @@ def drawn_evaluation(count: int, seed: int = 0, **changes: Any) -> Evaluation:
     odds = np.exp(logits)
     content: dict[str, Any] = {
         "probabilities": (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32),
-        "pixels": random.integers(0, 256, (count, 32, 32), dtype=np.uint8),
+        "pixels": StoredPixels.of(random.integers(0, 256, (count, 32, 32), dtype=np.uint8)),
     }
     return evaluation_of(labels.tolist(), labels.tolist(), **{**content, **changes})
 

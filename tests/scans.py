@@ -2,13 +2,16 @@
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from brain_tumor.data.stored_pixels import StoredPixels
+from brain_tumor.data.thumbnails import Thumbnails, draw_thumbnails
 
 
 def noise(seed: int, size: int = 64) -> NDArray[np.uint8]:
@@ -70,3 +73,10 @@ def write_folder(path: Path, members: Mapping[str, bytes]) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
     return path
+
+
+def thumbnails_of(pictures: Sequence[NDArray[np.uint8]]) -> Thumbnails:
+    """Draw the thumbnails of pictures (height, width)."""
+    drawn = [draw_thumbnails(np.ascontiguousarray(picture)) for picture in pictures]
+    whole, heads = zip(*drawn, strict=True)
+    return Thumbnails(StoredPixels.of(np.stack(whole)), StoredPixels.of(np.stack(heads)))

@@ -1,7 +1,7 @@
 """The signatures of a SavedModel as functions of uint8 pixels, and what they give."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,16 @@ if TYPE_CHECKING:
 
 PredictFn = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """(n, size, size) uint8 0-255 -> probabilities (n, classes) float32."""
+
+
+class Pictures(Protocol):
+    """(n, height, width) uint8, 0-255: an array, or what is read as needed."""
+
+    def __len__(self) -> int:
+        """Give n."""
+
+    def __getitem__(self, rows: slice, /) -> NDArray[np.uint8]:
+        """Give some of them."""
 
 
 class Scores(NamedTuple):
@@ -92,7 +102,7 @@ def _images(pixels: NDArray[np.uint8]) -> "tf.Tensor":
     return tf.constant(pixels[..., np.newaxis], dtype=tf.float32)
 
 
-def in_batches(predict: PredictFn, pixels: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
+def in_batches(predict: PredictFn, pixels: Pictures, size: int) -> NDArray[np.float32]:
     """Run `predict` over (n, h, w) in batches of at most `size`, so that memory stays bounded."""
     parts: Sequence[NDArray[np.float32]] = [
         predict(pixels[start : start + size]) for start in range(0, len(pixels), size)

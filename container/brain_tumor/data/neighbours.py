@@ -15,6 +15,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from brain_tumor.data.stored_pixels import StoredPixels
 from brain_tumor.data.thumbnails import SIZE, Thumbnails
 
 POSES = ("identity", "mirror", "flip", "rot180", "transpose", "rot270", "rot90", "transverse")
@@ -122,7 +123,7 @@ def _nearest_of_each(pairs: Pairs) -> Pairs:
 class _Spectra:
     """Thumbnails (n, 56, 56) with their low-frequency coefficients, split by parity."""
 
-    def __init__(self, pictures: NDArray[np.uint8]) -> None:
+    def __init__(self, pictures: StoredPixels) -> None:
         self.pictures = pictures
         low = np.empty((len(pictures), _LOW, _LOW), np.float32)
         for start in range(0, len(pictures), _BLOCK):
@@ -215,7 +216,7 @@ def _candidates(
 
 
 def _correlate(
-    pictures: NDArray[np.uint8],
+    pictures: StoredPixels,
     first: NDArray[np.integer],
     second: NDArray[np.integer],
     pose: int,

@@ -57,7 +57,8 @@ def _digest(thumbnails: Thumbnails, distance: float) -> str:
     digest = hashlib.sha256(repr((distance, np.__version__, scipy.__version__)).encode() + code)
     for pictures in (thumbnails.whole, thumbnails.head):
         digest.update(repr(pictures.shape).encode())
-        digest.update(np.ascontiguousarray(pictures).data)
+        for block in pictures.blocks():
+            digest.update(block.data)
     return digest.hexdigest()
 
 

@@ -16,6 +16,7 @@ from brain_tumor.data.ahead import map_ahead
 from brain_tumor.data.archive import Scan
 from brain_tumor.data.duplicates import find_duplicates
 from brain_tumor.data.neighbours import NO_PAIRS
+from brain_tumor.data.stored_pixels import StoredPixels
 from brain_tumor.data.table import Cues, Damaged, ScanTable
 from brain_tumor.data.thumbnails import Thumbnails, draw_thumbnails
 from brain_tumor.errors import DataError, ImageError
@@ -31,7 +32,6 @@ __all__ = [
     "require_every_class",
 ]
 
-_FIRST_ROWS = 1024
 # Files that may wait for a core: few enough to fit into memory, enough that no core waits.
 _AHEAD = 8
 
@@ -58,8 +58,8 @@ def read_scans(source: Source, size: int = 0) -> ScanTable:
 
     Args:
         source: an open archive, or records.
-        size: height and width of the pixels to keep; 0 keeps none. Memory grows by size * size
-            bytes a scan.
+        size: height and width of the pixels to keep; 0 keeps none. They are kept in a temporary
+            file, which takes size * size bytes a scan.
     """
     return find_duplicates(decode_scans(source, size))
 
@@ -71,7 +71,7 @@ def decode_scans(source: Source, size: int = 0) -> ScanTable:
     """
     # Where all names are known each scan has its row, in whatever order they are stored.
     known = {scan.file: row for row, scan in enumerate(source.scans)}
-    rows = _Rows(len(known) or _FIRST_ROWS, size)
+    rows = _Rows(size)
     damaged = [Damaged(file, "not inside a class folder") for file in source.outside_class_folders]
     cores = os.cpu_count() or 1
     with ThreadPoolExecutor(cores) as pool:
@@ -112,35 +112,30 @@ def _decode(item: tuple[Scan, bytes | DataError], size: int) -> _Decoded | Damag
 
 
 class _Rows:
-    """The rows of a table as they come in; room is made where there are more than expected."""
+    """The rows of a table as they come in."""
 
-    def __init__(self, room: int, size: int) -> None:
-        self._pixels = np.empty((room, size, size), np.uint8)
-        self._thumbnails = Thumbnails.empty(room)
+    def __init__(self, size: int) -> None:
+        self._pixels = StoredPixels(size, size)
+        self._thumbnails = Thumbnails.empty()
         self._rest: dict[int, tuple[Scan, str, Cues]] = {}
 
     def put(self, row: int, decoded: _Decoded) -> None:
-        arrays = self._pixels, self._thumbnails.whole, self._thumbnails.head
-        while row >= len(self._pixels):
-            for array in arrays:
-                # In place: a copy would double the memory while it is made.
-                array.resize((2 * len(array), *array.shape[1:]), refcheck=False)
-        for array, values in zip(arrays, (decoded.pixels, *decoded.thumbnails), strict=True):
-            array[row] = values
+        stores = self._pixels, self._thumbnails.whole, self._thumbnails.head
+        for store, picture in zip(stores, (decoded.pixels, *decoded.thumbnails), strict=True):
+            store.put(row, picture)
         self._rest[row] = decoded.scan, decoded.digest, decoded.cues
 
     def table(self, damaged: list[Damaged]) -> ScanTable:
         kept = sorted(self._rest, key=lambda row: self._rest[row][0].file)
-        whole = kept == list(range(len(self._pixels)))
         rest = [self._rest[row] for row in kept]
         return ScanTable(
             scans=[scan for scan, _, _ in rest],
             digests=[digest for _, digest, _ in rest],
-            pixels=self._pixels if whole else self._pixels[kept],
+            pixels=self._pixels.rows(kept),
             damaged=damaged,
             pictures=np.arange(len(kept), dtype=np.int32),
             groups=np.arange(len(kept), dtype=np.int32),
-            thumbnails=self._thumbnails if whole else self._thumbnails.rows(kept),
+            thumbnails=self._thumbnails.rows(kept),
             cues=[cues for _, _, cues in rest],
             pairs=NO_PAIRS,
         )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from brain_tumor.data.neighbours import turn
+from brain_tumor.data.stored_pixels import StoredPixels
 from brain_tumor.data.table import Cues, ScanTable
 
 CLEAR_MARGIN = 0.1
@@ -144,7 +145,7 @@ def _measure_memory(table: ScanTable) -> Memory | None:
 
 
 def _nearest(
-    pictures: NDArray[np.uint8], asked: NDArray[np.intp], known: NDArray[np.intp]
+    pictures: StoredPixels, asked: NDArray[np.intp], known: NDArray[np.intp]
 ) -> NDArray[np.intp]:
     """Find the place in `known` of the nearest picture to each of `asked`: (len(asked),)."""
     there = _tiny(pictures, known)
@@ -156,9 +157,7 @@ def _nearest(
     return np.concatenate(nearest)
 
 
-def _tiny(
-    pictures: NDArray[np.uint8], rows: Sequence[int] | NDArray[np.intp]
-) -> NDArray[np.float32]:
+def _tiny(pictures: StoredPixels, rows: Sequence[int] | NDArray[np.intp]) -> NDArray[np.float32]:
     """Scale thumbnails to 16x16 by their low frequencies: (n, 256), of mean 0 and norm 1."""
     parts = [np.empty((0, _TINY * _TINY), np.float32)]
     for start in range(0, len(rows), _BLOCK):

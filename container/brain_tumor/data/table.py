@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brain_tumor.data.archive import Scan
 from brain_tumor.data.neighbours import NO_PAIRS, Pairs
+from brain_tumor.data.stored_pixels import StoredPixels
 from brain_tumor.data.thumbnails import Thumbnails
 
 
@@ -43,7 +45,7 @@ class ScanTable:
     scans: list[Scan]
     digests: list[str]
     """SHA-256 of each scan's decoded pixels and their shape."""
-    pixels: NDArray[np.uint8]
+    pixels: StoredPixels
     """(n, size, size), 0-255; size is 0 when no pixels were asked for."""
     damaged: list[Damaged]
     pictures: NDArray[np.int32]
@@ -59,12 +61,12 @@ class ScanTable:
     def __len__(self) -> int:
         return len(self.scans)
 
-    @property
+    @cached_property
     def labels(self) -> list[str]:
         """The class name of each row."""
         return [scan.label for scan in self.scans]
 
-    @property
+    @cached_property
     def files(self) -> list[str]:
         """The file name of each row."""
         return [scan.file for scan in self.scans]
@@ -75,7 +77,7 @@ class ScanTable:
         return ScanTable(
             scans=[self.scans[i] for i in indices],
             digests=[self.digests[i] for i in indices],
-            pixels=self.pixels[places],
+            pixels=self.pixels.rows(places),
             damaged=self.damaged,
             pictures=self.pictures[places],
             groups=self.groups[places],
@@ -91,14 +93,11 @@ def join(tables: Sequence[ScanTable]) -> ScanTable:
     return ScanTable(
         scans=[scan for table in tables for scan in table.scans],
         digests=[digest for table in tables for digest in table.digests],
-        pixels=np.empty((count, 0, 0), np.uint8),
+        pixels=StoredPixels.of(np.empty((count, 0, 0), np.uint8)),
         damaged=[entry for table in tables for entry in table.damaged],
         pictures=np.arange(count, dtype=np.int32),
         groups=np.arange(count, dtype=np.int32),
-        thumbnails=Thumbnails(
-            np.concatenate([table.thumbnails.whole for table in tables]),
-            np.concatenate([table.thumbnails.head for table in tables]),
-        ),
+        thumbnails=Thumbnails.joined([table.thumbnails for table in tables]),
         cues=[cue for table in tables for cue in table.cues],
         pairs=NO_PAIRS,
     )

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from brain_tumor.data.stored_pixels import Rows, StoredPixels
 from brain_tumor.images import Pixels
 
 SIZE = 56
@@ -29,23 +30,30 @@ _ABOVE_BACKGROUND = 0.15
 class Thumbnails:
     """One row a scan; a row of zeros shows nothing and matches nothing."""
 
-    whole: NDArray[np.uint8]
+    whole: StoredPixels
     """(n, 56, 56), 0-255, of the whole picture."""
-    head: NDArray[np.uint8]
+    head: StoredPixels
     """(n, 56, 56), 0-255, of the bounding box of the head."""
 
     def __len__(self) -> int:
         return len(self.whole)
 
     @classmethod
-    def empty(cls, count: int) -> Self:
-        """Make room for `count` rows."""
-        shape = (count, SIZE, SIZE)
-        return cls(np.zeros(shape, np.uint8), np.zeros(shape, np.uint8))
+    def empty(cls) -> Self:
+        """Begin without a row."""
+        return cls(StoredPixels(SIZE, SIZE), StoredPixels(SIZE, SIZE))
 
-    def rows(self, indices: Sequence[int] | NDArray[np.intp]) -> "Thumbnails":
+    @classmethod
+    def joined(cls, parts: Sequence["Thumbnails"]) -> Self:
+        """Put the rows of some below those of others."""
+        return cls(
+            StoredPixels.of(*(part.whole for part in parts)),
+            StoredPixels.of(*(part.head for part in parts)),
+        )
+
+    def rows(self, chosen: Rows) -> "Thumbnails":
         """Return these rows only."""
-        return Thumbnails(self.whole[indices], self.head[indices])
+        return Thumbnails(self.whole.rows(chosen), self.head.rows(chosen))
 
 
 def draw_thumbnails(pixels: Pixels) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from brain_tumor import artifact, scoring
 from brain_tumor.data.scans import ScanTable
+from brain_tumor.data.stored_pixels import StoredPixels
 from brain_tumor.training import abstention, quality
 from brain_tumor.training.calibration import fit_temperature
 from brain_tumor.training.channels import Channels
@@ -72,7 +73,7 @@ def fit_detector(
 def eight_bit_copy(network: keras.Model, channels: Channels, seed: int) -> keras.Model | None:
     """Copy the network, and what the detector reads of it, in 8 bits; see `quantised`."""
     scans = _some(_one_of_each_group(channels.train), _SCANS_TO_CALIBRATE, seed)
-    return quantised(watch(network), scans)
+    return quantised(watch(network), scans[:])
 
 
 def choose_threshold(servable: Servable, channels: Channels) -> float:
@@ -162,9 +163,9 @@ def check_images(channels: Channels, seed: int) -> NDArray[np.uint8] | None:
     table, random = channels.train, np.random.default_rng(seed)
     _, rows = np.unique(table.groups, return_index=True)
     labels = np.array(table.labels)[rows]
-    by_class = [table.pixels[rows[labels == name]] for name in channels.class_names]
+    by_class = [table.pixels.rows(rows[labels == name]) for name in channels.class_names]
     means = [
-        np.rint(scans.mean(axis=0)).astype(np.uint8)
+        np.rint(sum(block.sum(axis=0) for block in scans.blocks()) / len(scans)).astype(np.uint8)
         for scans in by_class
         if len(scans) >= FEWEST_OF_A_MEAN
     ]
@@ -172,11 +173,11 @@ def check_images(channels: Channels, seed: int) -> NDArray[np.uint8] | None:
     return np.stack(means + copies) if means else None
 
 
-def _one_of_each_group(table: ScanTable) -> NDArray[np.uint8]:
+def _one_of_each_group(table: ScanTable) -> StoredPixels:
     _, rows = np.unique(table.groups, return_index=True)
-    return table.pixels[rows]
+    return table.pixels.rows(rows)
 
 
-def _some(scans: NDArray[np.uint8], most: int, seed: int) -> NDArray[np.uint8]:
+def _some(scans: StoredPixels, most: int, seed: int) -> StoredPixels:
     chosen = np.random.default_rng(seed).permutation(len(scans))[:most]
-    return scans[np.sort(chosen)]
+    return scans.rows(np.sort(chosen))

@@ -15,6 +15,7 @@ from sklearn import metrics
 from brain_tumor import artifact, scoring
 from brain_tumor.data.archive import Archive
 from brain_tumor.data.scans import ScanTable, read_scans
+from brain_tumor.data.stored_pixels import StoredPixels
 from brain_tumor.errors import DataError
 
 _BATCH = 64
@@ -36,7 +37,7 @@ class Evaluation:
 
     class_names: Sequence[str]
     files: Sequence[str]
-    pixels: NDArray[np.uint8]
+    pixels: StoredPixels
     """(n, size, size), 0-255: what the network saw."""
     labels: NDArray[np.int32]
     """(n,) indices into `class_names`."""
@@ -94,7 +95,7 @@ class Evaluation:
         return replace(
             self,
             files=[self.files[row] for row in numbers],
-            pixels=self.pixels[numbers],
+            pixels=self.pixels.rows(numbers),
             labels=self.labels[numbers],
             probabilities=self.probabilities[numbers],
             groups=self.groups[numbers],

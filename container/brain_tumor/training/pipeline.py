@@ -1,4 +1,4 @@
-"""Pixels and labels in memory to batches: tf.data pipelines for training and evaluation."""
+"""Stored pixels and labels to batches: tf.data pipelines for training and evaluation."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -7,6 +7,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from brain_tumor.data.stored_pixels import StoredPixels
+from brain_tumor.images import Pixels
 from brain_tumor.training.augmentation import augment
 from brain_tumor.training.channels import Channels
 from brain_tumor.training.evaluation import label_indices
@@ -17,7 +19,7 @@ _EVALUATION_BATCH = 64
 
 
 def training_batches(
-    pixels: NDArray[np.uint8],
+    pixels: Pixels | StoredPixels,
     labels: NDArray[np.int32],
     sampler: Sampler,
     batch_size: int,
@@ -62,7 +64,7 @@ def training_batches(
 
 
 def evaluation_batches(
-    pixels: NDArray[np.uint8], labels: NDArray[np.int32], batch_size: int
+    pixels: Pixels | StoredPixels, labels: NDArray[np.int32], batch_size: int
 ) -> tf.data.Dataset:
     """Give all scans once, in order, in the shapes of `training_batches`."""
     rows = tf.data.Dataset.range(len(labels)).batch(batch_size)
@@ -76,12 +78,13 @@ def validation_batches(channels: Channels) -> tf.data.Dataset:
 
 
 def _gather(
-    rows: tf.data.Dataset, pixels: NDArray[np.uint8], labels: NDArray[np.int32]
+    rows: tf.data.Dataset, pixels: Pixels | StoredPixels, labels: NDArray[np.int32]
 ) -> tf.data.Dataset:
-    all_pixels, all_labels = tf.constant(pixels), tf.constant(labels)
+    all_labels = tf.constant(labels)
 
     def pick(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images = tf.cast(tf.gather(all_pixels, batch), tf.float32)[..., tf.newaxis]
-        return images, tf.gather(all_labels, batch)
+        images = tf.numpy_function(pixels.__getitem__, [batch], tf.uint8)
+        images.set_shape((batch.shape[0], *pixels.shape[1:]))
+        return tf.cast(images, tf.float32)[..., tf.newaxis], tf.gather(all_labels, batch)
 
     return rows.map(pick, num_parallel_calls=tf.data.AUTOTUNE)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from brain_tumor.data.archive import Folders, Scan, Side
 from brain_tumor.data.neighbours import NO_PAIRS
 from brain_tumor.data.scans import Classes
+from brain_tumor.data.stored_pixels import StoredPixels
 from brain_tumor.data.table import Cues, Damaged, ScanTable
 from brain_tumor.data.thumbnails import Thumbnails
 from brain_tumor.training.cluster import Cluster
@@ -101,17 +102,14 @@ def _joined(tables: Sequence[ScanTable]) -> ScanTable:
     return ScanTable(
         scans=[scans[row] for row in order],
         digests=[digests[row] for row in order],
-        pixels=np.concatenate([table.pixels for table in tables])[order],
+        pixels=StoredPixels.of(*(table.pixels for table in tables)).rows(order),
         damaged=sorted(
             {entry for table in tables for entry in table.damaged},
             key=lambda entry: (entry.file, entry.reason),
         ),
         pictures=np.arange(len(order), dtype=np.int32),
         groups=np.arange(len(order), dtype=np.int32),
-        thumbnails=Thumbnails(
-            np.concatenate([table.thumbnails.whole for table in tables])[order],
-            np.concatenate([table.thumbnails.head for table in tables])[order],
-        ),
+        thumbnails=Thumbnails.joined([table.thumbnails for table in tables]).rows(order),
         cues=[cues[row] for row in order],
         pairs=NO_PAIRS,
     )
@@ -139,9 +137,9 @@ def pack(tables: Mapping[Side, ScanTable]) -> bytes:
             "cues": [asdict(cue) for cue in table.cues],
         }
         arrays[f"{side}.rows"] = np.frombuffer(json.dumps(rows).encode(), np.uint8)
-        arrays[f"{side}.pixels"] = table.pixels
-        arrays[f"{side}.whole"] = table.thumbnails.whole
-        arrays[f"{side}.head"] = table.thumbnails.head
+        arrays[f"{side}.pixels"] = table.pixels[:]
+        arrays[f"{side}.whole"] = table.thumbnails.whole[:]
+        arrays[f"{side}.head"] = table.thumbnails.head[:]
     file = io.BytesIO()
     np.savez(file, allow_pickle=False, **arrays)
     return file.getvalue()
@@ -159,11 +157,13 @@ def unpack(payload: bytes) -> Tables:
             tables[side] = ScanTable(
                 scans=[Scan(**scan) for scan in rows["scans"]],
                 digests=rows["digests"],
-                pixels=arrays[f"{side}.pixels"],
+                pixels=StoredPixels.of(arrays[f"{side}.pixels"]),
                 damaged=[Damaged(**entry) for entry in rows["damaged"]],
                 pictures=np.arange(count, dtype=np.int32),
                 groups=np.arange(count, dtype=np.int32),
-                thumbnails=Thumbnails(arrays[f"{side}.whole"], arrays[f"{side}.head"]),
+                thumbnails=Thumbnails(
+                    *(StoredPixels.of(arrays[f"{side}.{kind}"]) for kind in ("whole", "head"))
+                ),
                 cues=[Cues(**cue) for cue in rows["cues"]],
                 pairs=NO_PAIRS,
             )

@@ -6,29 +6,24 @@ from numpy.typing import NDArray
 
 from brain_tumor.data import neighbours
 from brain_tumor.data.neighbours import POSES, Pairs, compare, find_pairs, turn
-from brain_tumor.data.thumbnails import Thumbnails, draw_thumbnails
-from tests.scans import head
+from brain_tumor.data.thumbnails import Thumbnails
+from tests.scans import head, thumbnails_of
 
 LIMIT = 0.1
-
-
-def _thumbnails(pictures: list[NDArray[np.uint8]]) -> Thumbnails:
-    drawn = [draw_thumbnails(np.ascontiguousarray(picture)) for picture in pictures]
-    return Thumbnails(np.array([whole for whole, _ in drawn]), np.array([h for _, h in drawn]))
 
 
 @pytest.fixture(scope="module")
 def some() -> Thumbnails:
     """Give 240 scans: heads, each with a neighbour, every other one turned, and one of nothing."""
     pictures = [turn(head(n // 2, 20.0 * (n % 2)), n % 8) for n in range(239)]
-    return _thumbnails([*pictures, np.zeros((60, 60), np.uint8)])
+    return thumbnails_of([*pictures, np.zeros((60, 60), np.uint8)])
 
 
 def _by_brute_force(thumbnails: Thumbnails) -> dict[tuple[int, int], float]:
     """Correlate all with all in all poses, by definition."""
     nearest: dict[tuple[int, int], float] = {}
     for pictures in (thumbnails.whole, thumbnails.head):
-        shown = [row for row, picture in enumerate(pictures) if picture.any()]
+        shown = [row for row, picture in enumerate(pictures[:]) if picture.any()]
         upright = pictures[shown].reshape(len(shown), -1)
         for number in range(8):
             turned = np.array([_turned(pictures[row], number).ravel() for row in shown])
@@ -78,7 +73,7 @@ def test_landmarks_find_all_copies_of_a_set_too_large_to_compare_all_with_all(
 def test_each_pose_has_the_name_of_what_turns_the_second_into_the_first(number: int) -> None:
     picture = head(5)
     np.testing.assert_array_equal(turn(picture, number), _turned(picture, number))
-    two = _thumbnails([_turned(picture, number), picture])
+    two = thumbnails_of([_turned(picture, number), picture])
     for pairs in (find_pairs(two, 0.01), compare(two, np.array([0]), np.array([1]))):
         assert pairs.pose.tolist() == [number]
         assert pairs.distance[0] < 0.001

@@ -11,13 +11,13 @@ import pytest
 from brain_tumor.data import neighbours, pair_cache
 from brain_tumor.data.neighbours import Pairs, find_pairs
 from brain_tumor.data.pair_cache import remembering
-from brain_tumor.data.thumbnails import Thumbnails, draw_thumbnails
-from tests.scans import head
+from brain_tumor.data.stored_pixels import StoredPixels
+from brain_tumor.data.thumbnails import Thumbnails
+from tests.scans import head, thumbnails_of
 
 
 def _thumbnails(*seeds: int) -> Thumbnails:
-    drawn = [draw_thumbnails(head(seed, change)) for seed in seeds for change in (0, 6)]
-    return Thumbnails(np.stack([w for w, _ in drawn]), np.stack([h for _, h in drawn]))
+    return thumbnails_of([head(seed, change) for seed in seeds for change in (0, 6)])
 
 
 THUMBNAILS = _thumbnails(1, 2, 3)
@@ -54,9 +54,9 @@ def test_the_same_scans_are_searched_once_and_give_the_same_pairs(
 
 
 def _one_pixel(thumbnails: Thumbnails) -> tuple[Thumbnails, float]:
-    head_pictures = thumbnails.head.copy()
+    head_pictures = thumbnails.head[:]
     head_pictures[0, 0, 0] ^= 1
-    return Thumbnails(thumbnails.whole, head_pictures), 0.07
+    return Thumbnails(thumbnails.whole, StoredPixels.of(head_pictures)), 0.07
 
 
 @pytest.mark.parametrize(

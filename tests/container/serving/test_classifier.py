@@ -166,7 +166,7 @@ def _seen_by_the_network(body: bytes, content_type: str, size: int) -> NDArray[n
 def _trained_on(path: Path, size: int) -> dict[str, NDArray[np.uint8]]:
     with Archive(path) as archive:
         table = read_scans(archive, size)
-    return dict(zip(table.files, table.pixels, strict=True))
+    return dict(zip(table.files, table.pixels[:], strict=True))
 
 
 @pytest.mark.parametrize("size", [32, 128, 300])

@@ -78,7 +78,7 @@ def test_the_detectors_figures_are_of_the_test_channel_at_its_own_threshold(
     servable = Servable(learnt.network, 1.0, 32, detector)
     figures = assess.evaluate_foreign(servable, detector.threshold, learnt.channels, PARAMETERS)
     assert learnt.channels.test is not None
-    scores = scoring.as_scores(servable.serving_scores)(learnt.channels.test.pixels).foreign
+    scores = scoring.as_scores(servable.serving_scores)(learnt.channels.test.pixels[:]).foreign
     assert figures.scans == 10
     assert figures.false_alarms == np.mean(scores > detector.threshold)
     # Most of the pictures are far from these scans, which are noise of a narrow range themselves.
@@ -90,7 +90,7 @@ def test_the_detectors_figures_are_of_the_test_channel_at_its_own_threshold(
 def test_the_8_bit_copy_answers_as_the_network_does(learnt: Learnt) -> None:
     copy = assess.eight_bit_copy(learnt.network, learnt.channels, seed=0)
     assert copy is not None
-    scans = learnt.channels.train.pixels[..., np.newaxis].astype(np.float32)
+    scans = learnt.channels.train.pixels[:][..., np.newaxis].astype(np.float32)
     given, wanted = copy(scans, training=False)[0], learnt.network(scans, training=False)
     np.testing.assert_array_equal(np.argmax(given, axis=1), np.argmax(wanted, axis=1))
     assert 0 < np.abs(given - wanted).max() < 0.2 * np.abs(wanted).max()
@@ -108,7 +108,7 @@ def test_the_images_of_the_check_are_means_of_many_scans_and_never_one_of_them(
         scans = train.pixels[np.array(train.labels) == name]
         np.testing.assert_allclose(images[number], scans.mean(axis=0), atol=0.5)
     for image in images:
-        assert not (image == train.pixels).all(axis=(1, 2)).any()
+        assert not (image == train.pixels[:]).all(axis=(1, 2)).any()
     again = assess.check_images(learnt.channels, seed=0)
     assert again is not None
     np.testing.assert_array_equal(again, images)

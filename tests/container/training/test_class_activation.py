@@ -53,7 +53,7 @@ def test_of_every_backbone_a_map_sums_to_the_logit_without_bias_and_is_grad_cam(
 
 def test_of_a_trained_network_it_is_grad_cam(learnt: Learnt) -> None:
     network = learnt.network
-    images = learnt.channels.val.pixels[..., np.newaxis].astype(np.float32)
+    images = learnt.channels.val.pixels[:][..., np.newaxis].astype(np.float32)
     # Larger than it was trained on, for more than one place.
     larger = np.kron(images, np.ones((1, 2, 2, 1), np.float32))
     parameters = Hyperparameters(backbone="small", image_size=larger.shape[1])

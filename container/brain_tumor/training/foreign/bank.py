@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from brain_tumor.data.stored_pixels import StoredPixels
 from brain_tumor.images import Pixels, resize
 from brain_tumor.training.foreign import organs, pages, scenes, xrays
 from brain_tumor.training.foreign.sketch import vary
@@ -66,7 +67,7 @@ def pictures_of_each(scans: int) -> int:
 
 
 def draw_bank(
-    kinds: Sequence[str], each: int, size: int, seed: int, scans: NDArray[np.uint8]
+    kinds: Sequence[str], each: int, size: int, seed: int, scans: Pixels | StoredPixels
 ) -> Bank:
     """Draw `each` pictures of every kind; the same seed gives the same pictures.
 
@@ -87,7 +88,7 @@ def draw_bank(
     return Bank(np.stack(pictures), [kind for kind in kinds for _ in range(each)])
 
 
-def _draw(kind: str, random: np.random.Generator, scans: NDArray[np.uint8]) -> Pixels:
+def _draw(kind: str, random: np.random.Generator, scans: Pixels | StoredPixels) -> Pixels:
     if kind in DRAWN:
         return DRAWN[kind](random)
     scan = scans[random.integers(len(scans))]

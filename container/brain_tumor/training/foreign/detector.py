@@ -17,6 +17,8 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from brain_tumor.data.stored_pixels import StoredPixels
+from brain_tumor.images import Pixels
 from brain_tumor.training.foreign.bank import DRAWN, SPOILT, UNSEEN, draw_bank, pictures_of_each
 from brain_tumor.training.foreign.feature_maps import read_statistics, watch
 from brain_tumor.training.foreign.sketch import vary
@@ -96,7 +98,7 @@ class Detector:
 
 
 def fit_detector(
-    network: keras.Model, train: NDArray[np.uint8], val: NDArray[np.uint8], seed: int
+    network: keras.Model, train: Pixels | StoredPixels, val: Pixels | StoredPixels, seed: int
 ) -> Detector:
     """Fit a detector on a trained network.
 
@@ -112,20 +114,20 @@ def fit_detector(
     """
     random = np.random.default_rng(seed)
     size, watched = train.shape[1], watch(network)
-    train, val = _some(train, _SCANS, random), _some(val, _VALIDATION_SCANS, random)
+    some, held = _some(train, _SCANS, random), _some(val, _VALIDATION_SCANS, random)
     kinds = [kind for kind in (*DRAWN, *SPOILT) if kind not in UNSEEN]
-    bank = draw_bank(kinds, pictures_of_each(len(train)), size, seed, train)
+    bank = draw_bank(kinds, pictures_of_each(len(some)), size, seed, some)
     # Varied as the drawn pictures are: else a rotated or a dim scan would look drawn.
-    scans = read_statistics(watched, np.concatenate([train, _varied(train[::2], random)]))
-    held_back = read_statistics(watched, np.concatenate([val, _varied(val, random)]))
+    scans = read_statistics(watched, np.concatenate([some, _varied(some[::2], random)]))
+    held_back = read_statistics(watched, np.concatenate([held, _varied(held, random)]))
     detector = _fit(scans, read_statistics(watched, bank.pixels), held_back)
-    others = draw_bank(kinds, pictures_of_each(len(val)) // 2, size, seed + 1, val)
+    others = draw_bank(kinds, pictures_of_each(len(held)) // 2, size, seed + 1, held)
     known, drawn = (
         np.asarray(detector.score(values))
         for values in (held_back, read_statistics(watched, others.pixels))
     )
     highest, lowest = float(np.quantile(known, _ALLOWED)), float(np.quantile(drawn, 1 - 0.95))
-    margin = _MARGIN if len(val) >= _FEW else _MARGIN_OF_FEW
+    margin = _MARGIN if len(held) >= _FEW else _MARGIN_OF_FEW
     threshold = highest + margin * max(0.0, lowest - highest)
     limits = (threshold, highest, lowest)
     log.info("Foreign pictures: refused above %.2f (scans %.2f, drawn %.2f)", *limits)
@@ -165,9 +167,9 @@ def _float(values: NDArray[Any]) -> Floats:
     return np.asarray(values, np.float32)
 
 
-def _some(scans: NDArray[np.uint8], most: int, random: np.random.Generator) -> NDArray[np.uint8]:
+def _some(scans: Pixels | StoredPixels, most: int, random: np.random.Generator) -> Pixels:
     return scans[np.sort(random.permutation(len(scans))[:most])]
 
 
-def _varied(scans: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
+def _varied(scans: Pixels, random: np.random.Generator) -> Pixels:
     return np.stack([vary(scan, random) for scan in scans])

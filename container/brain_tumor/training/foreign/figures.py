@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from brain_tumor import scoring
+from brain_tumor.data.stored_pixels import StoredPixels
+from brain_tumor.images import Pixels
 from brain_tumor.training.evaluation import ForeignFigures
 from brain_tumor.training.foreign.bank import DRAWN, SPOILT, draw_bank, pictures_of_each
 
@@ -12,7 +14,7 @@ _BATCH = 64
 
 
 def foreign_figures(
-    scores: scoring.ScoresFn, threshold: float, scans: NDArray[np.uint8], seed: int
+    scores: scoring.ScoresFn, threshold: float, scans: Pixels | StoredPixels, seed: int
 ) -> ForeignFigures:
     """Score scans and 6 to 20 pictures of every kind, more beside more scans.
 
@@ -27,7 +29,7 @@ def foreign_figures(
     each = pictures_of_each(len(scans))
     bank = draw_bank([*DRAWN, *SPOILT], each, scans.shape[1], seed, scans)
 
-    def foreign(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def foreign(pixels: Pixels) -> NDArray[np.float32]:
         return scores(pixels).foreign
 
     ours = scoring.in_batches(foreign, scans, _BATCH)
