@@ -15,14 +15,13 @@ import os
 import platform
 import resource
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.jobs import BIN, lay_out
+
 RESULTS = Path(__file__).with_suffix(".jsonl")
-_BIN = Path(sys.executable).parent
-_CHANNELS = {"train": "Train.zip", "val": "Val.zip", "test": "Test.zip"}
 
 
 def main() -> None:
@@ -56,13 +55,13 @@ def run(
     parts = workdir / split
     if not (parts / "Test.zip").is_file():
         options = ["--official"] if official else ["--val", "0.1", "--test", "0.15"]
-        subprocess.run([_BIN / "brain-tumor", "prepare", archive, parts, *options], check=True)
+        subprocess.run([BIN / "brain-tumor", "prepare", archive, parts, *options], check=True)
     name = "-".join([split, *(f"{k}={v}" for k, v in sorted(hyperparameters.items()))])
     ml_dir = workdir / name
-    _lay_out(ml_dir, parts, hyperparameters)
+    lay_out(ml_dir, parts, hyperparameters)
     start = time.monotonic()
     environment = {**os.environ, "SAGEMAKER_BASE_DIR": str(ml_dir)}
-    subprocess.run([_BIN / "brain-tumor", "train"], env=environment, check=True)
+    subprocess.run([BIN / "brain-tumor", "train"], env=environment, check=True)
     minutes = (time.monotonic() - start) / 60
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     quality = json.loads((ml_dir / "output/data/evaluation.json").read_text())
@@ -104,27 +103,6 @@ def print_table(lines: list[dict[str, Any]]) -> None:
                     f"| {100 * figures['accuracy_at_80']:.2f} | {seen} "
                     f"| {line['minutes'] or '-'} | {line['memory_gib'] or '-'} |"
                 )
-
-
-def _lay_out(ml_dir: Path, parts: Path, hyperparameters: dict[str, str]) -> None:
-    config = ml_dir / "input" / "config"
-    config.mkdir(parents=True, exist_ok=True)
-    documents: dict[str, Any] = {
-        "hyperparameters.json": hyperparameters,
-        "inputdataconfig.json": {name: {"TrainingInputMode": "File"} for name in _CHANNELS},
-        "resourceconfig.json": {
-            "current_host": "algo-1",
-            "hosts": ["algo-1"],
-            "network_interface_name": "eth0",
-        },
-    }
-    for file, document in documents.items():
-        (config / file).write_text(json.dumps(document))
-    for channel, part in _CHANNELS.items():
-        folder = ml_dir / "input" / "data" / channel
-        folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / part).exists():
-            (folder / part).symlink_to((parts / part).resolve())
 
 
 def _sets(quality: dict[str, Any]) -> dict[str, Any]:

@@ -110,3 +110,22 @@ def test_in_half_precision_the_loss_is_scaled_and_training_works() -> None:
     fitted = run()
     assert fitted.epochs[-1].train_loss < fitted.epochs[0].train_loss
     assert fitted.kept.val_accuracy == 1.0
+
+
+def test_an_update_is_the_one_that_keras_own_adamw_makes() -> None:
+    trainer = Run(parameters(weight_decay=0.5)).trainer
+    ours, network = trainer.optimizer, trainer.network
+    theirs = keras.optimizers.AdamW(weight_decay=0.5, global_clipnorm=ours.global_clipnorm)
+    theirs.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    copies = [
+        keras.Variable(variable, name=variable.name) for variable in network.trainable_variables
+    ]
+    random = np.random.default_rng(0)
+    for step in range(4):
+        ours.learning_rate = theirs.learning_rate = 0.1 / (1 + step)
+        gradients = [random.normal(0, 10.0**step, v.shape).astype(np.float32) for v in copies]
+        for optimizer, variables in ((ours, network.trainable_variables), (theirs, copies)):
+            given = [tf.constant(gradient) for gradient in gradients]
+            optimizer.apply_gradients(zip(given, variables, strict=True))
+        for mine, wanted in zip(network.trainable_variables, copies, strict=True):
+            np.testing.assert_allclose(mine, wanted, rtol=1e-5, atol=1e-6)
