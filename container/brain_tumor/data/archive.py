@@ -4,6 +4,7 @@ What lies where is `data.members`' business; here files become scans: which fold
 is a side, which only encloses the others.
 """
 
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -35,7 +36,7 @@ _SIDES: dict[str, Side] = {
 _READERS = 32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Scan:
     """One image file of an archive."""
 
@@ -158,7 +159,9 @@ class Archive:
                 continue
             side = _side(member, enclosing) or named_side
             if file not in self._members:
-                self.scans.append(Scan(file, _printable(member.parts[depth]), side))
+                # One string a class, not one a scan.
+                label = sys.intern(_printable(member.parts[depth]))
+                self.scans.append(Scan(file, label, side))
             # Of two members of one name the later counts, as where a zip is unpacked.
             self._members[file] = member
         for member in (m for m in members if m.is_folder):

@@ -24,7 +24,7 @@ _ZIP = ".zip"
 _OF_SYSTEMS = ("__MACOSX", "lost+found")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Member:
     """A file or folder, and how its bytes are read."""
 

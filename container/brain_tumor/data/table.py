@@ -21,7 +21,7 @@ class Damaged:
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cues:
     """What a file tells beside the brain in it; a class must not be predictable from it."""
 
