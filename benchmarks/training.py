@@ -3,7 +3,7 @@
     python -m benchmarks.training step PARTS [--backbone small] [--rounds 5]
     python -m benchmarks.training first-step PARTS [--rounds 3]
     python -m benchmarks.training images WORKDIR [--counts 1000 10000 100000]
-    python -m benchmarks.training workers PARTS WORKDIR [--counts 1 2 3]
+    python -m benchmarks.training workers PARTS WORKDIR [--counts 1 2 3] [--seeds 3]
     python -m benchmarks.training sizes PARTS [--sizes 96 128 160 208 256]
     python -m benchmarks.training plots FOLDER
 
@@ -28,7 +28,7 @@ from benchmarks.training_plots import RESULTS, draw_plots
 
 _STEPS = 12
 _MINUTES = 4
-_SMALL = {"backbone": "small", "image-size": "128", "epochs": "4"}
+_SMALL = {"backbone": "small", "image-size": "96", "epochs": "8"}
 
 
 def main() -> None:
@@ -47,6 +47,7 @@ def main() -> None:
     workers.add_argument("parts", type=Path)
     workers.add_argument("workdir", type=Path)
     workers.add_argument("--counts", type=int, nargs="+", default=[1, 2, 3])
+    workers.add_argument("--seeds", type=int, default=3)
     sizes = commands.add_parser("sizes")
     sizes.add_argument("parts", type=Path)
     sizes.add_argument("--sizes", type=int, nargs="+", default=[96, 128, 160, 208, 256])
@@ -56,7 +57,7 @@ def main() -> None:
         "step": lambda: measure_step(given.parts, given.backbone, given.rounds),
         "first-step": lambda: measure_first_step(given.parts, given.backbone, given.rounds),
         "images": lambda: measure_images(given.workdir, given.counts),
-        "workers": lambda: measure_workers(given.parts, given.workdir, given.counts),
+        "workers": lambda: measure_workers(given.parts, given.workdir, given.counts, given.seeds),
         "sizes": lambda: measure_sizes(given.parts, given.sizes),
     }
     if given.command == "plots":
@@ -122,24 +123,43 @@ def measure_images(workdir: Path, counts: list[int]) -> Iterator[dict[str, Any]]
         }
 
 
-def measure_workers(parts: Path, workdir: Path, counts: list[int]) -> Iterator[dict[str, Any]]:
-    """Processor time an image of an epoch, by the number of hosts, all on this machine."""
+def measure_workers(
+    parts: Path, workdir: Path, counts: list[int], seeds: int
+) -> Iterator[dict[str, Any]]:
+    """Processor time an image and accuracy, by the number of hosts, all on this machine.
+
+    The batch is that of all hosts together, so all train on the same number of steps.
+    """
     for count in counts:
-        names = [f"algo-{number + 1}" for number in range(count)]
-        folders = [workdir / f"{count}-workers" / name for name in names]
-        for folder in folders:
-            lay_out(folder, parts, _SMALL, names)
-        taken = run(folders)
-        marks = taken[0].epochs
-        model = json.loads((folders[0] / "model" / "model.json").read_text())
-        trained = (len(marks) - 1) * model["data"]["scans"]["train"]
+        jobs = [
+            _train_on(parts, workdir / f"{count}-workers-{seed}", count, seed)
+            for seed in range(seeds)
+        ]
+        accuracies = [job["accuracy"] for job in jobs]
         yield {
             "workers": count,
-            "seconds": round(taken[0].seconds),
-            "processor seconds": round(sum(each.processor_seconds for each in taken)),
-            "CPU-ms an image": round(1000 * (marks[-1] - marks[0]) / trained, 2),
-            "peak memory a worker, MB": round(max(each.peak_own_mb for each in taken)),
+            "seeds": seeds,
+            "CPU-ms an image": round(statistics.median(job["cpu_ms"] for job in jobs), 2),
+            "peak memory a worker, MB": max(job["peak_mb"] for job in jobs),
+            "test accuracy, mean": f"{100 * statistics.mean(accuracies):.2f} %",
+            "lowest and highest": f"{100 * min(accuracies):.2f} to {100 * max(accuracies):.2f} %",
         }
+
+
+def _train_on(parts: Path, folder: Path, count: int, seed: int) -> dict[str, Any]:
+    names = [f"algo-{number + 1}" for number in range(count)]
+    hosts = [folder / name for name in names]
+    for host in hosts:
+        lay_out(host, parts, {**_SMALL, "seed": str(seed)}, names)
+    taken = run(hosts)
+    model = json.loads((hosts[0] / "model" / "model.json").read_text())
+    marks = taken[0].epochs
+    trained = (len(marks) - 1) * model["data"]["scans"]["train"]
+    return {
+        "cpu_ms": 1000 * (marks[-1] - marks[0]) / trained,
+        "peak_mb": round(max(each.peak_own_mb for each in taken)),
+        "accuracy": model["metrics"]["accuracy"],
+    }
 
 
 def measure_sizes(parts: Path, sizes: list[int]) -> Iterator[dict[str, Any]]:
