@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from copy import copy
 from functools import cached_property
 
 import numpy as np
@@ -76,8 +77,7 @@ class StoredPixels:
 
     def rows(self, chosen: Rows) -> "StoredPixels":
         """Give these rows only, in this order; nothing is read or copied."""
-        part = StoredPixels.__new__(StoredPixels)
-        part._size, part._file, part._count = self._size, self._file, self._count
+        part = copy(self)
         part._places = self._in_file(chosen)
         return part
 

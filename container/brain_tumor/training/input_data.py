@@ -107,7 +107,7 @@ def open_channel(
         DataError: not there, not readable, or a ContentType that cannot be read in this mode.
     """
     if channel.mode == "Pipe":
-        # Scans stay in memory, so the pipes of later epochs (_1, ...) are never asked for.
+        # Decoded scans are kept, so the pipes of later epochs (_1, ...) are never asked for.
         pipe = folder.with_name(f"{folder.name}_0")
         _require_type(channel, (*_RECORD_TYPES, *_IMAGE_TYPES))
         _require_wrapper(channel)
