@@ -9,6 +9,7 @@ import errno
 import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator, Sequence
 from copy import copy
 from functools import cached_property
@@ -21,7 +22,7 @@ from brain_tumor.images import Pixels
 
 Rows = NDArray[np.integer] | NDArray[np.bool_] | Sequence[int]
 
-_BLOCK = 1024
+_BLOCK = 256
 
 
 class _UnnamedFile:
@@ -30,9 +31,7 @@ class _UnnamedFile:
     def __init__(self) -> None:
         with tempfile.TemporaryFile() as file:
             self.number = os.dup(file.fileno())
-
-    def __del__(self) -> None:
-        os.close(self.number)
+        weakref.finalize(self, os.close, self.number)
 
 
 class StoredPixels:
