@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from brain_tumor.data.stored_pixels import StoredPixels
 from brain_tumor.scoring import PredictFn
 from brain_tumor.training.corruptions import BLANKED, CORRUPTIONS, POSES
 from brain_tumor.training.robustness import (
@@ -39,7 +40,7 @@ def _measured(predict: PredictFn, **changes: Any) -> tuple[Robustness, dict[str,
         labels,
         labels,
         class_names=["dark", "bright"],
-        pixels=np.broadcast_to(pixels, (40, 32, 32)).copy(),
+        pixels=StoredPixels.of(np.broadcast_to(pixels, (40, 32, 32))),
         **changes,
     )
     found = measure_robustness(predict, evaluation, lambda: False)
