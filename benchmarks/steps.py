@@ -1,11 +1,10 @@
-"""Training steps in this process: on the scans of a job, and on one batch over and over."""
+"""Training steps in float32, in this process: on a job's scans, and on one batch over and over."""
 
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -15,7 +14,6 @@ from brain_tumor.training.augmentation import augment
 from brain_tumor.training.evaluation import label_indices
 from brain_tumor.training.fit import Trainer
 from brain_tumor.training.hyperparameters import Hyperparameters
-from brain_tumor.training.learn import compute_policy
 from brain_tumor.training.network import build_network
 from brain_tumor.training.pipeline import training_batches
 from brain_tumor.training.sampling import Sampler
@@ -34,9 +32,7 @@ class Steps:
             table = read_scans(archive, self.size)
         names = sorted(set(table.labels))
         averaged = build_network(parameters, len(names))
-        keras.mixed_precision.set_global_policy(compute_policy(parameters))
         self._trainer = Trainer(build_network(parameters, len(names)), averaged, parameters)
-        keras.mixed_precision.set_global_policy("float32")
         labels = label_indices(table, names)
         sampler = Sampler(table.pictures, table.groups, table.labels, seed=0)
         stream = training_batches(table.pixels, labels, sampler, self._batch, seed=0)
