@@ -95,7 +95,7 @@ def test_what_was_trained_in_bfloat16_is_served_in_float32_by_both_engines(
 ) -> None:
     assert learnt.training.precision == Precision(BFLOAT16, why="mixed-precision=true")
     assert keras.mixed_precision.global_policy().name == "float32"
-    val, size = learnt.channels.val.pixels, PARAMETERS.image_size
+    val, size = learnt.channels.val.pixels[:], PARAMETERS.image_size
     info = model_info(class_names=learnt.channels.class_names, image_size=size)
     artifact.save(tmp_path, Servable(learnt.network, 1.0, size), info)
     saved = saved_model_pb2.SavedModel.FromString((tmp_path / "1/saved_model.pb").read_bytes())
