@@ -82,8 +82,11 @@ class Jobs:
 
     @once
     def without_hyperparameters(self) -> Trained:
-        """Run a job that has no hyperparameters.json, for as long as the ordinary one ran."""
-        seconds = self.completed().last.seconds
+        """Run a job that has no hyperparameters.json, for half the time of the ordinary one.
+
+        What it lacks it has missed by then, and the defaults may be long ones.
+        """
+        seconds = max(self.completed().last.seconds / 2, self._limits.shortest_job)
         return self._run(
             "bare", without=HYPERPARAMETERS, stop_after=seconds, grace=1, hyperparameters={}
         )

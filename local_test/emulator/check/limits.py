@@ -19,7 +19,7 @@ class Limits:
         unhealthy: For a server that should not become healthy, or may not.
         answer: For one answer of /invocations.
         shortest: Kept for the end; where no more than this is left besides, nothing is begun.
-        shortest_job: A job to be interrupted runs at least this long before.
+        shortest_job: A job that is to be stopped, or interrupted, runs at least this long before.
         load: How long requests are sent to see whether /ping is answered beside them.
         ran_out: Whether the whole was too short for a rule.
     """
