@@ -24,7 +24,7 @@ from local_test.emulator.engine import Engine
 from local_test.emulator.metrics import MetricDefinition
 from tests.docker import IMAGE, build, docker
 from tests.emulator.check.faults import IMAGES, SOUND
-from tests.emulator.conftest import BASE, left_of
+from tests.emulator.conftest import BASE, RUN, left_of
 from tests.jobs import ROOT
 
 HERE = Path(__file__).parent
@@ -125,11 +125,12 @@ def check_all(tmp_path_factory: pytest.TempPathFactory) -> CheckAll:
     """Give a function that makes some checks of the stub, by names, several at once."""
 
     def run(cases: Mapping[str, Case]) -> dict[str, list[Verdict]]:
-        def one(case: Case) -> list[Verdict]:
-            return check_stub(case, tmp_path_factory.mktemp("check") / "folder")
-
+        # `mktemp` is not made for several threads.
+        folder = tmp_path_factory.mktemp("checks")
+        folders = [folder / str(number) for number in range(len(cases))]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            return dict(zip(cases, pool.map(one, cases.values()), strict=True))
+            verdicts = pool.map(check_stub, cases.values(), folders)
+            return dict(zip(cases, verdicts, strict=True))
 
     return run
 
@@ -141,6 +142,7 @@ def python_image() -> str:
 
 
 _STUB = r"""FROM {base}
+LABEL run={run}
 ENV PYTHONUNBUFFERED= RES_OPTIONS="timeout:1 attempts:1"
 COPY stub /opt/program/
 RUN for word in train serve; do \
@@ -199,8 +201,8 @@ def images(
 
     def made(number: int, dockerfile: str, base: str) -> str:
         path = folder / f"Dockerfile-{number}"
-        path.write_text(dockerfile.format(base=base))
-        return build(f"emulator-test:stub-{number}", "-f", path, HERE)
+        path.write_text(dockerfile.format(base=base, run=RUN))
+        return build(f"emulator-test:check-{number}-{RUN}", "-f", path, HERE)
 
     tags = {"": made(0, _STUB, python_image), CLASSIC: made(1, _CLASSIC, python_image)}
     for number, fault in enumerate(IMAGES, 2):
@@ -243,11 +245,11 @@ def checked_images(
 ) -> dict[str, list[Verdict]]:
     """Check all those images, several at once."""
 
-    def one(fault: str) -> list[Verdict]:
-        return _check_image(images[fault], fault, tmp_path_factory.mktemp("image") / "folder")
-
     images = {**images, UNREACHED: images[""]}
     # The longest first.
     names = sorted(images, key=lambda fault: fault not in {CLASSIC, ""})
+    folder = tmp_path_factory.mktemp("checked-images")
+    folders = [folder / str(number) for number in range(len(names))]
     with ThreadPoolExecutor(_IMAGES_AT_ONCE) as pool:
-        return dict(zip(names, pool.map(one, names), strict=True))
+        verdicts = pool.map(_check_image, [images[name] for name in names], names, folders)
+        return dict(zip(names, verdicts, strict=True))

@@ -14,7 +14,7 @@ from local_test.emulator.check.rules_image import IMAGE
 from local_test.emulator.engine import Engine
 from tests.docker import build, docker, needs_docker
 from tests.emulator.check.faults import FIELDS, FILES
-from tests.emulator.conftest import BASE
+from tests.emulator.conftest import BASE, RUN
 
 _PROGRAM = b"#!/bin/sh\n"
 _FILES = {
@@ -85,7 +85,7 @@ def test_all_that_rules_look_at_is_read_of_an_image_of_the_engine(tmp_path: Path
     label = "LABEL com.amazonaws.sagemaker.capabilities.multi-models=yes"
     lines = [f"ENV {_PATH} HF_TOKEN=x", "ENTRYPOINT train", "USER 1000:1000", label]
     changes = [word for line in lines for word in ("-c", line)]
-    tag = "emulator-test:image"
+    tag = f"emulator-test:image-{RUN}"
     made = docker("import", *changes, tmp_path / "root.tar", tag)
     assert made.returncode == 0, made.stderr
     try:
@@ -108,7 +108,7 @@ def test_a_secret_is_found_in_the_layer_that_a_later_one_hides(tmp_path: Path) -
         f"FROM {BASE}\nCOPY id_rsa /root/.ssh/id_rsa\nRUN rm -r /root/.ssh\n"
     )
     (tmp_path / "id_rsa").write_text("secret")
-    tag = build("emulator-test:secret", tmp_path)
+    tag = build(f"emulator-test:secret-{RUN}", tmp_path)
     try:
         with Engine() as engine:
             image = read_image(engine, tag, tmp_path)
