@@ -141,13 +141,16 @@ def _sizes(process: int) -> dict[str, float]:
 
 
 def _ports(count: int) -> list[int]:
-    """Find ports that are free, each with a free one after it: a host takes two."""
-    with ExitStack() as stack:
-        found: list[int] = []
-        while len(found) < count:
-            first, second = (stack.enter_context(socket.socket()) for _ in range(2))
-            first.bind(("127.0.0.1", 0))
-            with suppress(OSError):
-                second.bind(("127.0.0.1", first.getsockname()[1] + 1))
-                found.append(first.getsockname()[1])
-        return found
+    """Find ports that are free, each with a free one after it: a host takes two.
+
+    They lie below those that the system gives to clients, which would take them meanwhile.
+    """
+    found: list[int] = []
+    for port in range(20_000, 32_000, 2):
+        if len(found) == count:
+            break
+        with ExitStack() as stack, suppress(OSError):
+            for number in (port, port + 1):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", number))
+            found.append(port)
+    return found
