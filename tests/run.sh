@@ -51,7 +51,9 @@ check shell xargs -0 shellcheck < <(
   find . -path './.?*' -prune -o -name '*.sh' -print0
   find .ci -type f -print0
 )
-check tests pytest --cov
+# As many at a time as there are processors, two to four of them (tests/workers.py says what where).
+processors=$(nproc)
+check tests pytest --cov --numprocesses $((processors < 2 ? 2 : processors > 4 ? 4 : processors))
 
 printf '\n== summary\n%s' "$summary"
 exit "$failed"
