@@ -97,7 +97,8 @@ def test_no_real_scan_resembles_one_of_another_side(real_parts: Path) -> None:
             sides[name] = decode_scans(archive).thumbnails
     for name in ("Val.zip", "Test.zip"):
         for kind in ("whole", "head"):
-            known, sample = getattr(sides["Train.zip"], kind), getattr(sides[name], kind)[::5]
+            known, sample = (getattr(sides[side], kind)[:] for side in ("Train.zip", name))
+            sample = sample[::5]
             for turned in (sample, sample.swapaxes(1, 2)):
                 for flipped in (turned, turned[:, ::-1], turned[:, :, ::-1], turned[:, ::-1, ::-1]):
                     nearest = (_standardised(flipped) @ _standardised(known).T).max()
