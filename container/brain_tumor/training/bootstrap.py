@@ -19,8 +19,9 @@ METHOD = (
     "percentile bootstrap over near-duplicate groups; a share of 0 or 1 has the exact binomial "
     "interval, with its groups as trials"
 )
-_AT_ONCE = 100
-"""Resamples in memory together; each takes 8 bytes a scan."""
+_AT_ONCE, _CELLS_AT_ONCE = 100, 100_000
+"""Resamples in memory together, and scans in all of these: figures hold several times 8 bytes of
+each."""
 
 Weights = NDArray[np.float64]
 """(resamples, n): how often a resample holds each scan; whole numbers."""
@@ -101,6 +102,8 @@ def _resamples(groups: NDArray[np.int32]) -> Iterator[Weights]:
     number = np.unique(groups, return_inverse=True)[1]
     count = int(number.max()) + 1
     random = np.random.default_rng(SEED)
-    for _ in range(RESAMPLES // _AT_ONCE):
-        drawn = random.multinomial(count, np.full(count, 1 / count), size=_AT_ONCE)
+    at_once = min(_AT_ONCE, max(1, _CELLS_AT_ONCE // len(groups)))
+    for first in range(0, RESAMPLES, at_once):
+        size = min(at_once, RESAMPLES - first)
+        drawn = random.multinomial(count, np.full(count, 1 / count), size=size)
         yield drawn.astype(np.float64)[:, number]

@@ -109,3 +109,17 @@ def test_a_thousand_resamples_of_many_scans_take_seconds_at_most() -> None:
     start = time.process_time()
     _mean(right, np.arange(20_000, dtype=np.int32))
     assert time.process_time() - start < 30
+
+
+def test_many_scans_are_resampled_a_few_at_a_time_and_in_the_same_way() -> None:
+    groups = np.arange(5_000, dtype=np.int32)
+    sizes: list[int] = []
+
+    def first_scan(weights: Weights) -> NDArray[np.float64]:
+        sizes.append(weights.size)
+        return weights[:, 0]
+
+    drawn = resample(groups, first_scan)
+    at_once = np.random.default_rng(0).multinomial(5_000, np.full(5_000, 1 / 5_000), size=1_000)
+    np.testing.assert_array_equal(drawn, at_once[:, 0])
+    assert max(sizes) <= 100_000
