@@ -190,7 +190,7 @@ class Trainer:
     def validate(self, val: tf.data.Dataset) -> Validation:
         """Measure the averaged weights on batches of (images, labels); the chief's are told to all.
 
-        All hosts have the same weights.
+        All hosts have the same weights, apart from batch normalisation's running statistics.
         """
 
         def measure() -> tuple[float, float]:

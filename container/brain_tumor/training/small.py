@@ -27,19 +27,11 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[
     """Batch normalisation by TensorFlow's fused kernel.
 
     Keras 3 spells it out in eight operations; on a CPU that is half the time of a training step.
-    Where several hosts or GPUs train, the batch is that of all of them, as for one that has it
-    whole: by each one's own part two hosts trained to 77.0 % where one trained to 78.9 %
-    (docs/training.md). That is Keras' way, for the fused kernel sees its own part alone.
     """
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**{**options, "synchronized": True})
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: Any = None) -> tf.Tensor:
         """Normalise (n, height, width, channels) by the batch, or by the running statistics."""
         del mask  # images have none
-        if training and tf.distribute.get_strategy().num_replicas_in_sync > 1:
-            return super().call(inputs, training=True)
         known = {} if training else {"mean": self.moving_mean, "variance": self.moving_variance}
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             inputs,
