@@ -32,7 +32,7 @@ def _draw_images(rows: list[dict[str, Any]], path: Path) -> None:
     memory.set(xscale="log", xlabel="images", ylabel="MB", ylim=(0, None), title="memory of a job")
     memory.legend()
     time.plot(counts, [row["processor seconds"] for row in rows], marker="o")
-    title = "processor time of a job of 4 minutes"
+    title = "processor time, 4 minutes of training"
     time.set(xscale="log", xlabel="images", ylabel="s", ylim=(0, None), title=title)
     _save(figure, path)
 
