@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import socket
 import subprocess
@@ -82,6 +83,14 @@ def run(ml_dirs: Sequence[Path]) -> list[Taken]:
     sessions: list[int] = []
     watches = [_Watch(folder, environment, sessions) for folder in ml_dirs]
     return [watch.taken() for watch in watches]
+
+
+def machine() -> str:
+    """Say how many cores of which processor this machine has."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return f"{os.cpu_count()} cores, {line.split(':', 1)[1].strip()}"
+    return f"{os.cpu_count()} cores, {platform.processor()}"
 
 
 class _Watch:

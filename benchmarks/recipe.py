@@ -12,14 +12,13 @@ several days; `--table` prints it.
 import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.jobs import BIN, lay_out
+from benchmarks.jobs import BIN, lay_out, machine
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 
@@ -69,7 +68,7 @@ def run(
     history = json.loads((ml_dir / "output/data/training_history.json").read_text())
     return {
         "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{os.cpu_count()} cores, {_processor()}",
+        "machine": machine(),
         "split": split,
         "hyperparameters": hyperparameters,
         "settled": model["hyperparameters"],
@@ -120,13 +119,6 @@ def _short(figures: dict[str, Any]) -> dict[str, Any]:
         "ece": figures["ece"]["value"],
         "accuracy_at_80": figures["accuracy_at_80"]["value"],
     }
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor()
 
 
 if __name__ == "__main__":

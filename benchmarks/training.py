@@ -13,7 +13,6 @@ prints a Markdown table, and adds its figures to benchmarks/training.jsonl, whic
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.jobs import lay_out, run
+from benchmarks.jobs import lay_out, machine, run
 from benchmarks.synthetic import write_parts
 from benchmarks.training_plots import RESULTS, draw_plots
 
@@ -71,7 +70,7 @@ def _print_and_keep(what: str, rows: Iterator[dict[str, Any]]) -> None:
         if not number:
             print("| " + " | ".join(row) + " |\n|" + "---|" * len(row))
         print("| " + " | ".join(map(str, row.values())) + " |", flush=True)
-        facts = {"what": what, "date": time.strftime("%Y-%m-%d"), "cores": os.cpu_count()}
+        facts = {"what": what, "date": time.strftime("%Y-%m-%d"), "machine": machine()}
         with RESULTS.open("a") as file:
             file.write(json.dumps({**facts, **row}) + "\n")
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 RESULTS = Path(__file__).with_name("training.jsonl")
@@ -60,4 +61,6 @@ def _draw_sizes(rows: list[dict[str, Any]], path: Path) -> None:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, metadata={"Date": None})
+    # The same figures give the same file.
+    with rc_context({"svg.hashsalt": path.stem}):
+        figure.savefig(path, metadata={"Date": None})
