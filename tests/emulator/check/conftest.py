@@ -151,6 +151,9 @@ RUN for word in train serve; do \
 """
 _CLASSIC = r"""FROM {base}
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PATH=/opt/program:$PATH
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends nginx-light \
+    && rm -rf /var/lib/apt/lists/*
 COPY classic /opt/program
 RUN chmod 755 /opt/program/train /opt/program/serve
 LABEL com.amazonaws.sagemaker.capabilities.multi-models=false \

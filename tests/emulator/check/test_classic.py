@@ -12,13 +12,12 @@ _FOUND = {
     "SERVE-04",  # a line as the body of /ping
     "SERVE-05",  # GET alone
     "SERVE-06",  # two workers answer pings and predictions
-    "SERVE-13",  # synchronous workers close connections
     "SERVE-15",  # a broken body is 500
     "SERVE-16",  # an empty one, too
     "SERVE-17",  # with the traceback
     "SERVE-18",  # nginx's 5 MB
     "SERVE-22",  # a static 200
-    "SERVERLESS-01",  # logs below /var/log
+    "SERVERLESS-01",  # nginx's logs below /var/log
 }
 
 
@@ -29,6 +28,15 @@ def test_more_than_ten_real_faults_of_the_classic_sample_are_found(
     found = set(ids(of_state("FAIL", checked_images[CLASSIC])))
     assert found >= _FOUND, _FOUND - found
     assert len(_FOUND) > 10
+
+
+@needs_docker
+def test_what_is_found_is_what_the_samples_own_nginx_answers(
+    checked_images: dict[str, list[Verdict]],
+) -> None:
+    (line,) = [line for line in of_state("FAIL", checked_images[CLASSIC]) if "SERVE-18" in line]
+    assert "413 Request Entity Too Large" in line
+    assert "nginx" in line
 
 
 @needs_docker

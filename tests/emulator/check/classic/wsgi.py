@@ -8,8 +8,6 @@ from pathlib import Path
 import flask
 
 app = flask.Flask(__name__)
-# nginx's client_max_body_size 5m.
-app.config["MAX_CONTENT_LENGTH"] = 5 << 20
 
 
 @app.errorhandler(500)
