@@ -115,7 +115,7 @@ TEST_ACCURACY = "test_accuracy"
 """Printed once, when the finished model has been evaluated on the test channel."""
 
 LEAK_FREE_ACCURACY = "test_accuracy_leak_free"
-"""Printed beside it when test scans leak: on those that nothing in training resembles."""
+"""Printed beside it, the same where no scan leaks: on those that nothing in training resembles."""
 
 METRIC_NAMES = (
     *(field.name for field in fields(Epoch) if field.name != "epoch"),
