@@ -56,7 +56,7 @@ def _over_and_over(pixels: Any, labels: Any) -> tf.data.Dataset:
     numbered = tf.data.Dataset.zip((same, tf.data.Dataset.counter()))
     return numbered.map(
         lambda batch, number: (
-            augment(batch[0], tf.stack([tf.zeros_like(number), number])),
+            augment(batch[0], tf.stack([tf.zeros_like(number), number]), len(pixels)),
             batch[1],
         ),
         num_parallel_calls=tf.data.AUTOTUNE,

@@ -2,7 +2,7 @@
 
 Usage: python -m tests.steps OUT.npz STRATEGY..., each `default`, `mirrored` (two logical CPUs) or
 `workers` (the cluster in the environment variable HOSTS: current host, then all addresses). Writes
-the trained weights of each, and those that follow them, as arrays STRATEGY/NUMBER.
+the trained weights of each, and those that follow them, as arrays STRATEGY/BATCH/NUMBER.
 """
 
 import os
@@ -16,12 +16,14 @@ import numpy as np
 import tensorflow as tf
 
 from brain_tumor.training.cluster import Cluster, Hosts
+from brain_tumor.training.dropout import WholeBatchDropout
 from brain_tumor.training.fit import Trainer
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.strategy import WHOLE, Part, make_strategy
 
-SIZE, BATCH, STEPS = 32, 7, 4
-"""Seven cannot be divided by two."""
+SIZE, STEPS = 32, 4
+EVEN, UNEVEN = 8, 7
+"""Scans a batch; what is left out of parts that are not even is another matter of chance."""
 
 
 def main() -> None:
@@ -30,8 +32,10 @@ def main() -> None:
     arrays = {}
     for name in names:
         keras.mixed_precision.set_global_policy("float32")
-        for number, array in enumerate(_train(*_strategy(name))):
-            arrays[f"{name}/{number}"] = array
+        strategy, part = _strategy(name)
+        for batch in (EVEN, UNEVEN):
+            for number, array in enumerate(_train(strategy, part, batch)):
+                arrays[f"{name}/{batch}/{number}"] = array
     np.savez(Path(out), allow_pickle=False, **arrays)
 
 
@@ -60,20 +64,21 @@ def _split_the_cpu() -> None:
     tf.config.set_logical_device_configuration(cpu, halves)
 
 
-def _train(strategy: tf.distribute.Strategy, part: Part) -> list[np.ndarray]:
+def _train(strategy: tf.distribute.Strategy, part: Part, batch: int) -> list[np.ndarray]:
     keras.utils.set_random_seed(0)
-    followed = _network()
+    dropout = 0.5 if batch == EVEN else 0.0
+    followed = _network(dropout)
     with strategy.scope():
-        network = _network()
+        network = _network(dropout)
     network.set_weights(followed.get_weights())
     # On a pretrained backbone the head is given longer steps, too.
-    parameters = Hyperparameters(batch_size=BATCH, learning_rate=0.01)
+    parameters = Hyperparameters(batch_size=batch, learning_rate=0.01)
     trainer = Trainer(network, followed, parameters, strategy=strategy)
     random = np.random.default_rng(0)
-    mine = part.of(BATCH)
+    mine = part.of(batch)
     for _ in range(STEPS):
-        pixels = random.integers(0, 256, (BATCH, SIZE, SIZE, 1)).astype(np.float32)
-        labels = random.integers(0, 3, BATCH).astype(np.int32)
+        pixels = random.integers(0, 256, (batch, SIZE, SIZE, 1)).astype(np.float32)
+        labels = random.integers(0, 3, batch).astype(np.int32)
         trainer.train_step(tf.constant(pixels[mine]), tf.constant(labels[mine]))
     return [
         *network.get_weights(),
@@ -82,14 +87,14 @@ def _train(strategy: tf.distribute.Strategy, part: Part) -> list[np.ndarray]:
     ]
 
 
-def _network() -> keras.Model:
+def _network(dropout: float) -> keras.Model:
     """Build a network without batch normalisation, whose statistics are each replica's own."""
     images = keras.Input((SIZE, SIZE, 1))
     x = keras.layers.Rescaling(1 / 127.5, offset=-1)(images)
     conv = partial(keras.layers.Conv2D, activation="relu", padding="same")
     x = conv(8, 3, strides=2)(x)
     x = conv(8, 3, strides=2)(x)
-    x = keras.layers.Flatten()(x)
+    x = WholeBatchDropout(dropout, seed=0)(keras.layers.Flatten()(x))
     return keras.Model(images, keras.layers.Dense(3)(x))
 
 

@@ -9,6 +9,8 @@ import math
 
 import tensorflow as tf
 
+from brain_tumor.training.strategy import WHOLE, Part
+
 _DEGREES, _ZOOM, _ASPECT, _SHIFT = 15.0, 0.15, 0.08, 0.07
 _GAMMA, _CONTRAST, _BRIGHTNESS = 0.3, 0.25, 12.0
 _BLURRED, _NOISY, _BLANKED, _RECODED = 0.2, 0.3, 0.3, 0.2
@@ -17,10 +19,10 @@ _QUALITIES = (30, 95)
 
 
 class _Draws:
-    """Independent numbers for each scan of a batch, from one seed."""
+    """Independent numbers for each scan of a part of a batch, as the whole draws them."""
 
-    def __init__(self, scans: tf.Tensor, seed: tf.Tensor) -> None:
-        self.scans = scans
+    def __init__(self, batch_size: int, part: Part, seed: tf.Tensor) -> None:
+        self._batch_size, self._rows = batch_size, part.of(batch_size)
         self._seed = seed
         self._count = 0
 
@@ -30,7 +32,8 @@ class _Draws:
 
     def uniform(self, low: float, high: float) -> tf.Tensor:
         """(n,) numbers."""
-        return tf.random.stateless_uniform((self.scans,), self.seed(), low, high)
+        whole = tf.random.stateless_uniform((self._batch_size,), self.seed(), low, high)
+        return whole[self._rows]
 
     def per_pixel(self, low: float, high: float) -> tf.Tensor:
         """(n, 1, 1, 1) numbers."""
@@ -40,18 +43,26 @@ class _Draws:
         """(n, 1, 1, 1) booleans, True for about `share` of the scans."""
         return self.per_pixel(0.0, 1.0) < share
 
+    def seeds(self) -> tf.Tensor:
+        """(n, 2) seeds of what is drawn for one scan alone."""
+        shape, any_number = (self._batch_size, 2), {"minval": None, "maxval": None}
+        whole = tf.random.stateless_uniform(shape, self.seed(), dtype=tf.int32, **any_number)
+        return whole[self._rows]
 
-def augment(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+
+def augment(images: tf.Tensor, seed: tf.Tensor, batch_size: int, part: Part = WHOLE) -> tf.Tensor:
     """Vary each scan of a batch in its own way.
 
     Args:
-        images: float32 (n, size, size, 1), 0-255.
-        seed: int32 or int64 (2,).
+        images: float32 (n, size, size, 1), 0-255: the part of a batch.
+        seed: int32 or int64 (2,), of the batch.
+        batch_size: scans of the whole batch.
+        part: which part it is. It varies as it does within the whole.
 
     Returns:
         The same shape, type and range.
     """
-    draws = _Draws(tf.shape(images)[0], seed)
+    draws = _Draws(batch_size, part, seed)
     images = _move(images, draws)
     images = _change_grey_levels(images, draws)
     images = _change_sharpness(images, draws)
@@ -92,8 +103,24 @@ def _change_grey_levels(images: tf.Tensor, draws: _Draws) -> tf.Tensor:
 
 def _change_sharpness(images: tf.Tensor, draws: _Draws) -> tf.Tensor:
     images = tf.where(draws.chosen(_BLURRED), _blur(images), images)
-    deviation = tf.where(draws.chosen(_NOISY), draws.per_pixel(0.0, _NOISE), 0.0)
-    return images + deviation * tf.random.stateless_normal(tf.shape(images), draws.seed())
+    return _add_noise(images, draws)
+
+
+def _add_noise(images: tf.Tensor, draws: _Draws) -> tf.Tensor:
+    """Add noise to some scans, each from a seed of its own: it takes long, and most need none."""
+
+    def add(item: tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        image, chosen, deviation, seed = item
+        return tf.cond(
+            chosen,
+            lambda: image + deviation * tf.random.stateless_normal(image.shape, seed),
+            lambda: image,
+        )
+
+    chosen = tf.reshape(draws.chosen(_NOISY), (-1,))
+    deviations = draws.uniform(0.0, _NOISE)
+    items = (images, chosen, deviations, draws.seeds())
+    return tf.map_fn(add, items, fn_output_signature=tf.TensorSpec(images.shape[1:]))
 
 
 def _blur(images: tf.Tensor) -> tf.Tensor:

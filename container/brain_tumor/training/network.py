@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brain_tumor.errors import DataError
+from brain_tumor.training.dropout import WholeBatchDropout
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.lite0 import build_lite0, freeze_early_blocks, set_imagenet_weights
 from brain_tumor.training.small import build_small
@@ -43,7 +44,7 @@ def build_network(parameters: Hyperparameters, classes: int) -> keras.Model:
     images = keras.Input((size, size, 1), dtype="float32", name="images")
     x = _backbone(parameters.backbone)(images)
     x = keras.layers.GlobalAveragePooling2D(name=FEATURES)(x)
-    x = keras.layers.Dropout(parameters.dropout, seed=parameters.seed)(x)
+    x = WholeBatchDropout(parameters.dropout, seed=parameters.seed)(x)
     # Logits in float32 whatever the policy: softmax in 16 bits loses small probabilities. The
     # kernel begins near zero, so that the first steps do not tear a pretrained backbone apart.
     start = keras.initializers.RandomNormal(stddev=0.01, seed=parameters.seed)

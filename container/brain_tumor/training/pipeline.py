@@ -41,7 +41,7 @@ def training_batches(
         batch_size: scans a batch; an epoch's last scans are made up to a batch by the next's first.
         seed: of the random variation of each scan; None leaves scans as they are.
         first: number of the first batch that is given; those before it were used already.
-        part: which part of every batch is given. Each part's scans vary in their own way.
+        part: which part of every batch is given, varied as it is within the whole.
 
     Returns:
         Batches of (images float32 (batch, size, size, 1), labels int32 (batch,)), or of the part.
@@ -58,13 +58,15 @@ def training_batches(
     place = part.of(batch_size)
     batches = _gather(drawn.map(lambda batch: batch[place]), pixels, labels)
     if seed is not None:
-        seeds = tf.data.Dataset.counter(first * part.count + part.index, part.count)
-        batches = tf.data.Dataset.zip((batches, seeds)).map(
-            _as_written(
-                lambda batch, number: (augment(batch[0], tf.stack([seed, number])), batch[1])
-            ),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
+        numbered = tf.data.Dataset.zip((batches, tf.data.Dataset.counter(first)))
+
+        def vary(
+            batch: tuple[tf.Tensor, tf.Tensor], number: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor]:
+            images, classes = batch
+            return augment(images, tf.stack([seed, number]), batch_size, part), classes
+
+        batches = numbered.map(_as_written(vary), num_parallel_calls=tf.data.AUTOTUNE)
     return batches.prefetch(tf.data.AUTOTUNE)
 
 

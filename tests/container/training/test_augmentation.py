@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from brain_tumor.training import augmentation
 from brain_tumor.training.augmentation import augment
+from brain_tumor.training.strategy import Part
 
 SIZE = 64
 
@@ -27,7 +28,8 @@ SCANS = np.stack([_scan()] * 200)
 
 
 def _varied(seed: int = 0, scans: NDArray[np.float32] = SCANS) -> NDArray[np.float32]:
-    result: NDArray[np.float32] = augment(tf.constant(scans), tf.constant([seed, 1])).numpy()
+    varied = augment(tf.constant(scans), tf.constant([seed, 1]), len(scans))
+    result: NDArray[np.float32] = varied.numpy()
     return result
 
 
@@ -44,6 +46,17 @@ def test_every_scan_of_a_batch_is_varied_in_its_own_way_and_stays_in_range() -> 
 def test_the_same_seed_gives_the_same_pictures() -> None:
     np.testing.assert_array_equal(_varied(5), _varied(5))
     assert not np.array_equal(_varied(5), _varied(6))
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_part_of_a_host_is_varied_as_it_is_within_the_whole_batch(count: int) -> None:
+    scans, seed = SCANS[:8], tf.constant([0, 1])
+    parts = [
+        augment(tf.constant(scans[part.of(8)]), seed, 8, part)
+        for part in (Part(index, count) for index in range(count))
+    ]
+    # Vectors of another length are rounded otherwise.
+    np.testing.assert_allclose(tf.concat(parts, axis=0), _varied(scans=scans), rtol=0, atol=0.01)
 
 
 def test_half_of_the_scans_are_mirrored_and_none_is_upside_down() -> None:
