@@ -2,6 +2,7 @@
 
 import functools
 import re
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from deploy.errors import DeployError
 _PROJECT = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 # 63 characters of a bucket's name less an account, the longest region, and dashes.
 _LONGEST_PROJECT = 30
+_NOBODY = "Nobody is there to answer, so nothing was done: give --yes where no person can be asked."
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,20 @@ class Aws:
         return self.arn("iam", f"role/{self.role_name}", region="")
 
     def confirm(self, question: str) -> None:
-        """Ask a person, unless told not to, or nothing would be done anyway; a no ends the run."""
-        if not (self.dry_run or self.assume_yes):
+        """Ask a person, unless told not to, or nothing would be done anyway; a no ends the run.
+
+        Raises:
+            DeployError: nobody is there to answer.
+        """
+        if self.dry_run or self.assume_yes:
+            return
+        if sys.stdin is None:
+            raise DeployError(f"{question} {_NOBODY}")
+        try:
             click.confirm(question, abort=True)
+        except click.Abort as aborted:
+            # click raises it for a no and for Ctrl-C too.
+            if not isinstance(aborted.__context__, EOFError):
+                raise
+            click.echo()
+            raise DeployError(_NOBODY) from None

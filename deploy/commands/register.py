@@ -45,10 +45,12 @@ def register(
 ) -> None:
     """Register what `train` brought home in FOLDER as the next version of a group.
 
-    evaluation.json becomes its metrics, MODEL_CARD.md its card. The registry costs nothing.
+    evaluation.json becomes its metrics, MODEL_CARD.md its card. The registry costs nothing; AWS
+    bills what the bucket keeps.
     """
     group = names.ours(aws, group or f"{aws.project}-models")
     reports = _reports(folder)
+    aws.confirm(f"Register {folder} as the next version of {group}, {status}?")
     source = models.find(aws, model) if model else _model_of(aws, folder)
     uris = {name: _keep(aws, path, source) for name, path in reports.items()}
     card = model_card.make(

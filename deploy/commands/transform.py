@@ -48,10 +48,11 @@ def transform(aws: Aws, source: str, name: str | None, **chosen: Any) -> None:
     A folder or file of this machine is uploaded first.
     """
     name = names.ours(aws, name or f"{aws.project}-transform-{datetime.now(UTC):%Y%m%d-%H%M%S}")
+    files = [] if source.startswith("s3://") else _files(Path(source))
     told = prices.sentence(aws, chosen["instance_type"], chosen["instance_count"])
     aws.confirm(f"{told} Until the last file is answered.\nStart {name}?")
     model = models.make(aws, models.find(aws, chosen["model"]), chosen["image_uri"], {})
-    prefix = source if source.startswith("s3://") else _upload(aws, Path(source), name)
+    prefix = _upload(aws, Path(source), files, name) if files else source
     request = transform_request(aws, name, model, prefix, chosen)
     aws.client("sagemaker").create_transform_job(**request)
     click.echo(f"started {name}")
@@ -90,15 +91,25 @@ def transform_request(
     }
 
 
-def _upload(aws: Aws, source: Path, name: str) -> str:
-    """Upload a file, or a folder with its subfolders; give the prefix."""
+def _files(source: Path) -> list[Path]:
+    """Give a file, or the files of a folder and its subfolders.
+
+    Raises:
+        DeployError: there is none.
+    """
     if not source.exists():
         raise DeployError(f"There is no {source} here: name a folder, a file, or s3://BUCKET/….")
-    top = source if source.is_dir() else source.parent
-    files = [path for path in sorted(top.rglob("*")) if path.is_file()]
-    files = files if source.is_dir() else [source]
+    if source.is_file():
+        return [source]
+    files = [path for path in sorted(source.rglob("*")) if path.is_file()]
     if not files:
         raise DeployError(f"There is no file in {source}.")
+    return files
+
+
+def _upload(aws: Aws, source: Path, files: list[Path], name: str) -> str:
+    """Upload the files of `source`, which keep their places below it; give the prefix."""
+    top = source if source.is_dir() else source.parent
     prefix = f"transforms/{name}/input"
     client = aws.client("s3")
     with click.progressbar(files, label="upload") as bar:

@@ -26,28 +26,37 @@ def upload(aws: Aws, folder: Path) -> None:
             f"There is no {CHANNELS['train']} in {folder}: make it by "
             f"`brain-tumor prepare brain-tumor-mri.zip {folder}`."
         )
-    # First: beside the test set of an earlier split, a training set would hold some of its scans.
     keys = {name: f"{channel_prefix(channel)}{name}" for channel, name in CHANNELS.items()}
-    _remove_left(aws, [key for name, key in keys.items() if not (folder / name).is_file()])
-    for name, key in keys.items():
-        if (folder / name).is_file():
-            upload_file(aws, folder / name, key)
+    wanted = {name: key for name, key in keys.items() if (folder / name).is_file()}
+    new = {name: key for name, key in wanted.items() if not _is_there(aws, folder / name, key)}
+    left = [key for name, key in keys.items() if name not in wanted and _head(aws, key)]
+    if new or left:
+        aws.confirm(_question(aws, [folder / name for name in new], left))
+    # First: beside the test set of an earlier split, a training set would hold some of its scans.
+    _remove(aws, left)
+    for name, key in new.items():
+        _send(aws, folder / name, key)
     click.echo("Next: ./build_and_push.sh brain-tumor, then python -m deploy train")
 
 
-def _remove_left(aws: Aws, keys: list[str]) -> None:
-    """Remove zips of an earlier upload; the bucket keeps what is removed for a while."""
-    client = aws.client("s3")
-    places = [
-        {"Bucket": aws.bucket, "Key": key, "ExpectedBucketOwner": aws.account} for key in keys
-    ]
-    left = [place for place in places if or_none(client.head_object, **place)]
+def _question(aws: Aws, new: list[Path], left: list[str]) -> str:
+    bucket = f"s3://{aws.bucket}"
+    told = ""
     if left:
-        named = " and ".join(place["Key"] for place in left)
-        aws.confirm(f"{named} of an earlier upload would be used beside the new zips. Remove?")
-    for place in left:
-        client.delete_object(**place)
-        click.echo(f"removed s3://{aws.bucket}/{place['Key']} of an earlier upload")
+        named = " and ".join(left)
+        told = f"{named} of an earlier upload would be used beside the new zips: it is removed.\n"
+    if not new:
+        return f"{told}Remove?"
+    names = ", ".join(path.name for path in new)
+    size = sum(path.stat().st_size for path in new) / 1e6
+    return f"{told}AWS bills what the bucket keeps.\nUpload {names} ({size:.1f} MB) to {bucket}?"
+
+
+def _remove(aws: Aws, keys: list[str]) -> None:
+    """Remove zips of an earlier upload; the bucket keeps what is removed for a while."""
+    for key in keys:
+        aws.client("s3").delete_object(**_place(aws, key))
+        click.echo(f"removed s3://{aws.bucket}/{key} of an earlier upload")
 
 
 def channel_prefix(channel: str) -> str:
@@ -57,25 +66,38 @@ def channel_prefix(channel: str) -> str:
 
 def upload_file(aws: Aws, path: Path, key: str) -> None:
     """Upload a file unless the bucket holds the same; its SHA-256 is kept beside it."""
-    client = aws.client("s3")
+    if not _is_there(aws, path, key):
+        _send(aws, path, key)
+
+
+def _is_there(aws: Aws, path: Path, key: str) -> bool:
+    """Whether the bucket holds the same file, which is told."""
+    held = _head(aws, key)
     digest = _sha256(path)
-    place = {"Bucket": aws.bucket, "Key": key, "ExpectedBucketOwner": aws.account}
-    there = or_none(client.head_object, **place)
-    if there and there["Metadata"].get("sha256") == digest:
+    same = bool(held) and held["Metadata"].get("sha256") == digest
+    if same:
         click.echo(f"{path.name} is there already (SHA-256 {digest[:12]})")
-        return
-    _send(client, path, place, digest)
+    return same
 
 
-def _send(client: Any, path: Path, place: dict[str, str], digest: str) -> None:
+def _head(aws: Aws, key: str) -> Any:
+    """Give what S3 tells of an object; None where there is none."""
+    return or_none(aws.client("s3").head_object, **_place(aws, key))
+
+
+def _place(aws: Aws, key: str) -> dict[str, str]:
+    return {"Bucket": aws.bucket, "Key": key, "ExpectedBucketOwner": aws.account}
+
+
+def _send(aws: Aws, path: Path, key: str) -> None:
     extra = {
         "ChecksumAlgorithm": "SHA256",
-        "Metadata": {"sha256": digest},
-        "ExpectedBucketOwner": place["ExpectedBucketOwner"],
+        "Metadata": {"sha256": _sha256(path)},
+        "ExpectedBucketOwner": aws.account,
     }
     with click.progressbar(length=path.stat().st_size, label=f"{path.name:10}") as bar:
-        client.upload_file(
-            str(path), place["Bucket"], place["Key"], ExtraArgs=extra, Callback=bar.update
+        aws.client("s3").upload_file(
+            str(path), aws.bucket, key, ExtraArgs=extra, Callback=bar.update
         )
 
 

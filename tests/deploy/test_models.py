@@ -17,7 +17,7 @@ def test_the_last_job_or_a_named_one_or_a_folder_gives_the_model(
 ) -> None:
     succeed("setup", "--yes")
     loopback.push_image()
-    succeed("upload", prepared)
+    succeed("upload", prepared, "--yes")
     for job in ("brain-tumor-1", "brain-tumor-2"):
         succeed("train", "--yes", "--no-wait", "--name", job, *answers)
     aws = Aws(None, loopback.REGION)

@@ -96,7 +96,7 @@ def _evaluation(folder: Path) -> dict[str, Any]:
 def test_a_version_has_the_figures_the_image_and_the_model(account: str, home: Path) -> None:
     succeed("setup", "--yes")
     image = loopback.push_image()
-    printed = succeed("register", home)
+    printed = succeed("register", home, "--yes")
     sagemaker = loopback.client("sagemaker")
     (version,) = sagemaker.list_model_packages(ModelPackageGroupName=GROUP)[
         "ModelPackageSummaryList"
@@ -115,7 +115,7 @@ def test_a_version_has_the_figures_the_image_and_the_model(account: str, home: P
     refused = deploy("endpoint", "--yes", "--model", version["ModelPackageArn"])
     assert "--model-approval-status Approved" in refused.output
     # The next one is version 2 of the same group, and `delete` takes both.
-    printed = succeed("register", home, "--status", "Approved")
+    printed = succeed("register", home, "--yes", "--status", "Approved")
     assert "/2 (Approved)" in printed
     succeed("endpoint", "--yes", "--model", printed.split()[-1])
     succeed("delete", "--yes", "--with-user")

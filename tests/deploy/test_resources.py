@@ -119,15 +119,6 @@ def test_every_version_of_every_file_goes_with_the_bucket(account: str) -> None:
     assert s3.list_buckets()["Buckets"] == []
 
 
-def test_delete_asks_and_a_no_leaves_all(account: str) -> None:
-    succeed("setup", "--yes")
-    held = sorted(loopback.all_names())
-    result = deploy("delete", answer="n\n")
-    assert result.exit_code == 1
-    assert "for good?" in result.output
-    assert sorted(loopback.all_names()) == held
-
-
 def test_a_kind_can_be_kept_and_what_an_administrator_made_is(account: str) -> None:
     succeed("setup", "--yes")
     succeed("delete", "--yes", "--keep", "bucket")

@@ -62,13 +62,6 @@ def test_setup_can_run_again_and_mends_what_was_changed(account: str) -> None:
     assert everything not in document["Document"]["Statement"]
 
 
-def test_setup_asks_first_and_a_no_makes_nothing(account: str) -> None:
-    result = deploy("setup", answer="n\n")
-    assert result.exit_code == 1
-    assert "Make the bucket" in result.output
-    assert loopback.client("s3").list_buckets()["Buckets"] == []
-
-
 def test_a_dry_run_prints_every_call_and_makes_none(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

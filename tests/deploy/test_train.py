@@ -23,7 +23,7 @@ JOB = "brain-tumor-1"
 def ready(account: str, prepared: Path) -> str:
     """Give the URI of an image that was pushed to an account with bucket, role and scans."""
     succeed("setup", "--yes")
-    succeed("upload", prepared)
+    succeed("upload", prepared, "--yes")
     return loopback.push_image()
 
 

@@ -16,7 +16,7 @@ NAME = "brain-tumor-t"
 def ready(account: str, prepared: Path, answers: list[str]) -> list[object]:
     """Give the options of a tuning job in an account with bucket, role and scans."""
     succeed("setup", "--yes")
-    succeed("upload", prepared)
+    succeed("upload", prepared, "--yes")
     return ["tune", "--yes", "--name", NAME, "--image", IMAGE, *answers]
 
 

@@ -16,7 +16,7 @@ BUCKET = loopback.BUCKET
 
 def test_the_zips_arrive_byte_for_byte_each_in_its_channel(account: str, prepared: Path) -> None:
     succeed("setup", "--yes")
-    succeed("upload", prepared)
+    succeed("upload", prepared, "--yes")
     s3 = loopback.client("s3")
     for key in ("data/train/Train.zip", "data/val/Val.zip", "data/test/Test.zip"):
         stored = s3.get_object(Bucket=BUCKET, Key=key)
@@ -30,11 +30,11 @@ def test_what_is_there_is_skipped_and_what_changed_is_uploaded(
 ) -> None:
     folder = shutil.copytree(prepared, tmp_path / "prepared")
     succeed("setup", "--yes")
-    succeed("upload", folder)
+    succeed("upload", folder, "--yes")
     # A comment at the end leaves a zip what it was, and makes another file of it.
     with (folder / "Val.zip").open("ab") as file:
         file.write(b"\0")
-    printed = succeed("upload", folder)
+    printed = succeed("upload", folder, "--yes")
     assert "Train.zip is there already" in printed
     assert "Val.zip is there already" not in printed
     assert "Test.zip is there already" in printed
@@ -44,7 +44,7 @@ def test_zips_of_an_earlier_split_are_removed_when_the_new_one_has_none(
     account: str, prepared: Path, tmp_path: Path
 ) -> None:
     succeed("setup", "--yes")
-    succeed("upload", prepared)
+    succeed("upload", prepared, "--yes")
     # As `prepare --test 0` makes it.
     folder = tmp_path / "prepared"
     folder.mkdir()
@@ -71,7 +71,7 @@ def test_a_file_in_several_parts_arrives_whole(account: str, tmp_path: Path) -> 
     # Above 8 MiB boto3 sends parts.
     (tmp_path / "Train.zip").write_bytes(bytes(range(256)) * 40_000)
     succeed("setup", "--yes")
-    succeed("upload", tmp_path)
+    succeed("upload", tmp_path, "--yes")
     stored = loopback.client("s3").head_object(
         Bucket=BUCKET, Key="data/train/Train.zip", ChecksumMode="ENABLED"
     )
@@ -86,7 +86,7 @@ def test_a_folder_without_train_zip_is_named_with_the_remedy(tmp_path: Path) -> 
 
 
 def test_an_upload_before_setup_says_to_run_setup(account: str, prepared: Path) -> None:
-    result = deploy("upload", prepared)
+    result = deploy("upload", prepared, "--yes")
     assert result.exit_code == 1
     assert "python -m deploy setup" in result.output
 
