@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from deploy import artefacts, jobs, names, watch
+from deploy.errors import DeployError, or_none
 from deploy.job_options import job_options, make_job
 from deploy.options import aws_command
 from deploy.session import Aws
@@ -61,7 +62,7 @@ def train(
         local_mode.train(aws, name, make_job(aws, chosen, local), out / name)
         return
     if not attach:
-        names.job(aws, name)
+        _check_is_new(aws, names.job(aws, name))
         job = make_job(aws, chosen)
         aws.confirm(f"{job.cost(aws)}\nStart {name}?")
         jobs.start(aws, jobs.training_request(aws, name, job, resume or name))
@@ -70,6 +71,15 @@ def train(
         click.echo(f"started {name}; to watch it: python -m deploy train --attach {name}")
     if wait:
         artefacts.bring_home(aws, _watched(aws, name), out / name)
+
+
+def _check_is_new(aws: Aws, name: str) -> None:
+    """Refuse a name that a job has before anything is asked: after a failure here, it goes on."""
+    if or_none(aws.client("sagemaker").describe_training_job, TrainingJobName=name):
+        raise DeployError(
+            f"{name} was started already: `python -m deploy train --attach {name}` watches it and "
+            "fetches its artefacts; another --name starts another job."
+        )
 
 
 def _watched(aws: Aws, name: str) -> dict[str, Any]:

@@ -38,6 +38,10 @@ def test_a_job_is_started_watched_and_its_artefacts_come_home(
     assert "about 0.23 USD an hour" not in printed  # --yes asks nothing
     assert "epoch=1; val_accuracy=0.5;" in printed
     assert f"{JOB}: Completed" in printed
+    # Once more, as after a failure here: there are no two jobs of a name.
+    again = deploy("train", "--yes", "--name", JOB, *answers)
+    assert again.exit_code == 1
+    assert f"train --attach {JOB}` watches it" in again.output
     home = tmp_path / "jobs" / JOB
     assert (home / "model/1/saved_model.pb").read_bytes() == (
         trained / "model/1/saved_model.pb"
