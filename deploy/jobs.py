@@ -92,8 +92,8 @@ def training_request(aws: Aws, name: str, job: Job, checkpoints: str) -> dict[st
 def start(aws: Aws, request: dict[str, Any]) -> None:
     """Start a training job by SageMaker's SDK v3, in the call in which its ModelTrainer ends too.
 
-    ModelTrainer itself appends the time to a job's name, and refuses the role that `setup` makes:
-    docs/aws.md tells what was tried.
+    ModelTrainer itself appends the time to a job's name, and starts the image without `train` in
+    local mode: docs/aws.md tells what was tried, and how it starts the same job.
     """
     # Here, since it takes 3 s: every other command starts without it.
     from sagemaker.core.resources import TrainingJob
