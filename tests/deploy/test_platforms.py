@@ -1,11 +1,13 @@
 """deploy/platforms: the image with a model in it, and each platform's file."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import botocore.session
 import jsonschema
@@ -104,6 +106,37 @@ def test_compose_takes_the_file_for_elastic_beanstalk() -> None:
     )
     # Beanstalk's own Compose is older: nothing may be said to be obsolete either.
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def _json_schema(value: Any) -> Any:
+    """Turn Google's way of describing an API into JSON Schema; what it does not name is refused."""
+    if isinstance(value, list):
+        return [_json_schema(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    made = {name: _json_schema(inner) for name, inner in value.items()}
+    if isinstance(value.get("$ref"), str):
+        made["$ref"] = f"#/$defs/{value['$ref']}"
+    if "properties" in value:
+        made["additionalProperties"] = False
+    return made
+
+
+@needs_tool("cloud-run.json")
+def test_cloud_runs_api_takes_its_service_and_knows_its_annotations() -> None:
+    service = yaml.safe_load((FILES / "cloud_run.yaml").read_text())
+    schemas = json.loads((TOOLS / "cloud-run.json").read_text())["schemas"]
+    checked = jsonschema.Draft202012Validator(
+        {"$ref": "#/$defs/Service", "$defs": _json_schema(schemas)}
+    )
+    checked.validate(service)
+    told = schemas["ObjectMeta"]["properties"]["annotations"]["description"]
+    for resource, described in (("Service", service), ("Revision", service["spec"]["template"])):
+        for annotation in described["metadata"]["annotations"]:
+            assert re.search(rf"`{annotation}`: [\w, ]*{resource}", told), annotation
+    # A word that is not known fails.
+    service["spec"]["template"]["spec"]["containers"][0]["port"] = []
+    assert not checked.is_valid(service)
 
 
 def test_cloud_runs_service_has_the_containers_of_a_pod_and_knatives_own_fields() -> None:
