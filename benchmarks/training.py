@@ -3,7 +3,7 @@
     python -m benchmarks.training step PARTS [--backbone small] [--rounds 5]
     python -m benchmarks.training first-step PARTS [--rounds 3]
     python -m benchmarks.training images WORKDIR [--counts 1000 10000 100000]
-    python -m benchmarks.training workers PARTS WORKDIR [--counts 1 2 3] [--seeds 3]
+    python -m benchmarks.training workers PARTS WORKDIR [--backbone small] [--epochs 8] [--seeds 3]
     python -m benchmarks.training sizes PARTS [--sizes 96 128 160 208 256]
     python -m benchmarks.training plots FOLDER
 
@@ -27,7 +27,7 @@ from benchmarks.training_plots import RESULTS, draw_plots
 
 _STEPS = 12
 _MINUTES = 4
-_SMALL = {"backbone": "small", "image-size": "96", "epochs": "8", "mixed-precision": "false"}
+_CHEAP = {"image-size": "96", "mixed-precision": "false"}
 
 
 def main() -> None:
@@ -47,6 +47,8 @@ def main() -> None:
     workers.add_argument("workdir", type=Path)
     workers.add_argument("--counts", type=int, nargs="+", default=[1, 2, 3])
     workers.add_argument("--seeds", type=int, default=3)
+    workers.add_argument("--backbone", default="lite0")
+    workers.add_argument("--epochs", type=int, default=4)
     sizes = commands.add_parser("sizes")
     sizes.add_argument("parts", type=Path)
     sizes.add_argument("--sizes", type=int, nargs="+", default=[96, 128, 160, 208, 256])
@@ -56,7 +58,13 @@ def main() -> None:
         "step": lambda: measure_step(given.parts, given.backbone, given.rounds),
         "first-step": lambda: measure_first_step(given.parts, given.backbone, given.rounds),
         "images": lambda: measure_images(given.workdir, given.counts),
-        "workers": lambda: measure_workers(given.parts, given.workdir, given.counts, given.seeds),
+        "workers": lambda: measure_workers(
+            given.parts,
+            given.workdir,
+            given.counts,
+            given.seeds,
+            {**_CHEAP, "backbone": given.backbone, "epochs": str(given.epochs)},
+        ),
         "sizes": lambda: measure_sizes(given.parts, given.sizes),
     }
     if given.command == "plots":
@@ -123,7 +131,7 @@ def measure_images(workdir: Path, counts: list[int]) -> Iterator[dict[str, Any]]
 
 
 def measure_workers(
-    parts: Path, workdir: Path, counts: list[int], seeds: int
+    parts: Path, workdir: Path, counts: list[int], seeds: int, settings: dict[str, str]
 ) -> Iterator[dict[str, Any]]:
     """Processor time an image and accuracy, by the number of hosts, all on this machine.
 
@@ -131,11 +139,12 @@ def measure_workers(
     """
     for count in counts:
         jobs = [
-            _train_on(parts, workdir / f"{count}-workers-{seed}", count, seed)
+            _train_on(parts, workdir / f"{count}-{seed}", count, {**settings, "seed": str(seed)})
             for seed in range(seeds)
         ]
         accuracies = [job["accuracy"] for job in jobs]
         yield {
+            "network": settings["backbone"],
             "workers": count,
             "seeds": seeds,
             "CPU-ms an image": round(statistics.median(job["cpu_ms"] for job in jobs), 2),
@@ -145,11 +154,11 @@ def measure_workers(
         }
 
 
-def _train_on(parts: Path, folder: Path, count: int, seed: int) -> dict[str, Any]:
+def _train_on(parts: Path, folder: Path, count: int, settings: dict[str, str]) -> dict[str, Any]:
     names = [f"algo-{number + 1}" for number in range(count)]
     hosts = [folder / name for name in names]
     for host in hosts:
-        lay_out(host, parts, {**_SMALL, "seed": str(seed)}, names)
+        lay_out(host, parts, settings, names)
     taken = run(hosts)
     model = json.loads((hosts[0] / "model" / "model.json").read_text())
     marks = taken[0].epochs
