@@ -145,6 +145,21 @@ def test_a_job_that_was_stopped_while_loading_has_a_model_and_goes_on_when_start
     assert load_info(ml_dir / "model").metrics["ended"] == "all epochs done"
 
 
+def test_a_job_that_is_stopped_while_it_waits_for_a_pipe_ends_at_once_and_says_so(
+    ml_dir: Path,
+) -> None:
+    config = ml_dir / "input/config/inputdataconfig.json"
+    config.write_text(json.dumps({"train": {"TrainingInputMode": "Pipe"}}))
+    with _start(ml_dir) as process:
+        lines = _read_until(process, "Waiting for")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 1, lines + _read_until(process)
+    failure = (ml_dir / "output" / "failure").read_text()
+    assert failure.startswith("Channel train: Asked to stop while waiting for ")
+    assert "train_0; nothing was trained." in failure.splitlines()[0]
+    assert not list((ml_dir / "model").iterdir())
+
+
 def test_a_checkpoint_of_another_job_is_refused_before_anything_is_trained(ml_dir: Path) -> None:
     folder = ml_dir / "checkpoints"
     Checkpoints(folder, {"hyperparameter": {"epochs": 5}}).write(Past())

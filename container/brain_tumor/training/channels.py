@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 
 from brain_tumor.data.archive import Side
 from brain_tumor.data.duplicates import conflicting, find_duplicates, near_groups
+from brain_tumor.data.fifo import never
 from brain_tumor.data.neighbours import find_pairs
 from brain_tumor.data.pair_cache import FindPairs
 from brain_tumor.data.report import DatasetReport, describe, log_findings
@@ -60,6 +61,7 @@ def read_channels(
     configs: Mapping[str, ChannelConfig] = MappingProxyType({}),
     search: FindPairs = find_pairs,
     cluster: Cluster = ALONE,
+    stop_asked: Callable[[], bool] = never,
 ) -> Channels:
     """Read the channels and search them together for copies.
 
@@ -75,14 +77,15 @@ def read_channels(
         search: finds the pairs of scans that resemble each other.
         cluster: the hosts; where they are several, each reads what it has, perhaps nothing of a
             channel, and all get all.
+        stop_asked: True once a pipe that does not come is waited for no more.
 
     Raises:
-        DataError: `train` is missing, a channel cannot be read, fewer than two classes, or a
-            class in `val` or `test` that `train` has not.
+        DataError: `train` is missing, a channel cannot be read, fewer than two classes, a class in
+            `val` or `test` that `train` has not, or a stop while a pipe is waited for.
     """
     found = {side: _find(folders, configs, side, cluster) for side in _NAMES}
     read = {
-        side: _read(side, channel, parameters.image_size, cluster)
+        side: _read(side, channel, parameters.image_size, cluster, stop_asked)
         for side, channel in found.items()
     }
     tables = pool({side: table for side, table in read.items() if table is not None}, cluster)
@@ -137,7 +140,11 @@ def _find(
 
 
 def _read(
-    side: Side, channel: tuple[Path, ChannelConfig] | None, size: int, cluster: Cluster
+    side: Side,
+    channel: tuple[Path, ChannelConfig] | None,
+    size: int,
+    cluster: Cluster,
+    stop_asked: Callable[[], bool],
 ) -> ScanTable | None:
     """Read what this host was given of a channel; what is a class, all hosts say together.
 
@@ -149,7 +156,7 @@ def _read(
         if channel is None:
             everywhere({})
         else:
-            with open_channel(*channel, everywhere) as source:
+            with open_channel(*channel, everywhere, stop_asked) as source:
                 table = decode_scans(source, size)
                 classes = classes_of(source, table)
         require_classes(pool_classes(classes, cluster))

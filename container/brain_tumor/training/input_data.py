@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from brain_tumor.data.archive import Archive, Folders
-from brain_tumor.data.fifo import open_fifo
+from brain_tumor.data.fifo import never, open_fifo
 from brain_tumor.data.members import walk
 from brain_tumor.data.records import Records
 from brain_tumor.data.scans import Source
@@ -94,7 +94,10 @@ def _here(own: Folders) -> Folders:
 
 @contextmanager
 def open_channel(
-    folder: Path, channel: ChannelConfig, everywhere: Callable[[Folders], Folders] = _here
+    folder: Path,
+    channel: ChannelConfig,
+    everywhere: Callable[[Folders], Folders] = _here,
+    stop_asked: Callable[[], bool] = never,
 ) -> Iterator[Source]:
     """Open the scans of a channel in its mode: an archive, records in files, or records in a pipe.
 
@@ -102,9 +105,11 @@ def open_channel(
         folder: input/data/<channel>; in Pipe mode the first pipe is <channel>_0 beside it.
         channel: its entry in inputdataconfig.json.
         everywhere: called once with the folders that are here, it returns those of all hosts.
+        stop_asked: True once a pipe that does not come is waited for no more.
 
     Raises:
-        DataError: not there, not readable, or a ContentType that cannot be read in this mode.
+        DataError: not there, not readable, a ContentType that cannot be read in this mode, or a
+            stop while a pipe is waited for.
     """
     if channel.mode == "Pipe":
         # Decoded scans are kept, so the pipes of later epochs (_1, ...) are never asked for.
@@ -113,7 +118,7 @@ def open_channel(
         _require_wrapper(channel)
         # Records have no folders, but hosts that have nothing of the channel wait for an answer.
         everywhere({})
-        yield Records(pipe, [partial(open_fifo, pipe, _PIPE_SECONDS)])
+        yield Records(pipe, [partial(open_fifo, pipe, _PIPE_SECONDS, stop_asked)])
         return
     _require_type(channel, (*_IMAGE_TYPES, *_ARCHIVE_TYPES, *_RECORD_TYPES))
     if channel.content_type in _RECORD_TYPES:

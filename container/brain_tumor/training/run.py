@@ -149,7 +149,7 @@ def _train(
     artifact.remove_leftovers(job.model_dir)
     configs = read_input_data_config(job.input_data)
     search = remembering(job.warm_pool_cache) if job.warm_pool_cache else find_pairs
-    channels = read_channels(job.channels, parameters, configs, search, cluster)
+    channels = read_channels(job.channels, parameters, configs, search, cluster, stop_asked)
     if cluster.is_chief:
         with writing_to(job.output_dir):
             write_report(channels.report, job.output_dir, "training job")

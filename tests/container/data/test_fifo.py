@@ -71,6 +71,14 @@ def test_a_pipe_that_never_appears_is_named(tmp_path: Path) -> None:
         open_fifo(tmp_path / "val_0", 0.05)
 
 
+@pytest.mark.parametrize("make", [lambda _: None, os.mkfifo], ids=["missing", "without a writer"])
+def test_a_stop_ends_the_wait(make: Callable[[Path], object], tmp_path: Path) -> None:
+    path = tmp_path / "train_0"
+    make(path)
+    with pytest.raises(DataError, match=r"Asked to stop while waiting for .*train_0"):
+        open_fifo(path, SECONDS, lambda: True)
+
+
 def test_a_pipe_that_nobody_writes_into_is_named(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "val_0")
     with pytest.raises(DataError, match=r"Nothing was written into .*val_0 for 0.05 seconds"):
