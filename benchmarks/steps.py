@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from brain_tumor.data.archive import Archive
 from brain_tumor.data.scans import read_scans
+from brain_tumor.data.table import label_indices
 from brain_tumor.training.augmentation import augment
-from brain_tumor.training.evaluation import label_indices
 from brain_tumor.training.fit import Trainer
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.network import build_network

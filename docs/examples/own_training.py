@@ -22,10 +22,10 @@ import keras
 import tensorflow as tf
 
 from brain_tumor import artifact
+from brain_tumor.data.table import label_indices
 from brain_tumor.logs import configure_logging
 from brain_tumor.training import assess, report
 from brain_tumor.training.channels import Channels, read_channels
-from brain_tumor.training.evaluation import label_indices
 from brain_tumor.training.export import Servable, second_look_size
 from brain_tumor.training.hyperparameter_parsing import parse_hyperparameters
 from brain_tumor.training.hyperparameters import Hyperparameters

@@ -87,6 +87,12 @@ class ScanTable:
         )
 
 
+def label_indices(table: ScanTable, class_names: Sequence[str]) -> NDArray[np.int32]:
+    """Return the index into `class_names` of every row's label."""
+    index = {name: number for number, name in enumerate(class_names)}
+    return np.array([index[label] for label in table.labels], np.int32)
+
+
 def join(tables: Sequence[ScanTable]) -> ScanTable:
     """Put tables one below the other, without pixels and with nothing numbered yet."""
     count = sum(map(len, tables))

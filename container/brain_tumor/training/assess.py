@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brain_tumor import artifact, scoring
-from brain_tumor.data.scans import ScanTable
 from brain_tumor.data.stored_pixels import StoredPixels
+from brain_tumor.data.table import ScanTable, label_indices
 from brain_tumor.training import abstention, quality
 from brain_tumor.training.calibration import fit_temperature
 from brain_tumor.training.channels import Channels
@@ -23,7 +23,6 @@ from brain_tumor.training.evaluation import (
     ForeignFigures,
     evaluate_model,
     evaluate_table,
-    label_indices,
     overlap,
 )
 from brain_tumor.training.export import Servable

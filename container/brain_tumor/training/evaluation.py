@@ -14,8 +14,9 @@ from sklearn import metrics
 
 from brain_tumor import artifact, scoring
 from brain_tumor.data.archive import Archive
-from brain_tumor.data.scans import ScanTable, read_scans
+from brain_tumor.data.scans import read_scans
 from brain_tumor.data.stored_pixels import StoredPixels
+from brain_tumor.data.table import ScanTable, label_indices
 from brain_tumor.errors import DataError
 
 _BATCH = 64
@@ -151,12 +152,6 @@ class ForeignFigures:
     """Share of the scans that is refused at the model's threshold."""
     refused: dict[str, float]
     """Kind of foreign picture (photograph, text, noise, ...) -> share refused at the threshold."""
-
-
-def label_indices(table: ScanTable, class_names: Sequence[str]) -> NDArray[np.int32]:
-    """Return the index into `class_names` of every row's label."""
-    index = {name: number for number, name in enumerate(class_names)}
-    return np.array([index[label] for label in table.labels], np.int32)
 
 
 def overlap(

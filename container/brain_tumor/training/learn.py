@@ -15,10 +15,10 @@ import PIL
 import tensorflow as tf
 
 import brain_tumor
+from brain_tumor.data.table import label_indices
 from brain_tumor.training.channels import Channels
 from brain_tumor.training.cluster import ALONE, Cluster
 from brain_tumor.training.distillation import RATE_SHARE, Batch, lesson_cost, teach
-from brain_tumor.training.evaluation import label_indices
 from brain_tumor.training.events import EventLog
 from brain_tumor.training.fit import Trainer
 from brain_tumor.training.former import FormerModel

@@ -8,10 +8,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from brain_tumor.data.stored_pixels import StoredPixels
+from brain_tumor.data.table import label_indices
 from brain_tumor.images import Pixels
 from brain_tumor.training.augmentation import augment
 from brain_tumor.training.channels import Channels
-from brain_tumor.training.evaluation import label_indices
 from brain_tumor.training.sampling import Sampler
 from brain_tumor.training.strategy import WHOLE, Part
 

@@ -2,7 +2,7 @@
 
 The toolkit's `train` script reads SAGEMAKER_TRAINING_MODULE=brain_tumor.training.run:main and calls
 `main` in its own process. /opt/ml is known here through the toolkit alone. TensorFlow is imported
-only once hyperparameters and data are found to be in order.
+only once hyperparameters and data are found to be in order, and what evaluates after training.
 """
 
 import logging
@@ -35,6 +35,7 @@ from brain_tumor.training.failure import (
 from brain_tumor.training.former import FormerModel, read_former
 from brain_tumor.training.hyperparameter_parsing import parse_hyperparameters
 from brain_tumor.training.hyperparameters import Hyperparameters
+from brain_tumor.training.imports import without
 from brain_tumor.training.input_data import read_input_data_config
 from brain_tumor.training.meeting import join
 from brain_tumor.training.metrics import LEAK_FREE_ACCURACY, TEST_ACCURACY, Validation
@@ -158,8 +159,8 @@ def _train(
         former = read_former(job.channels[_FORMER], parameters, channels.class_names)
 
     # --- What training depends on is the same on all hosts ---
-    from brain_tumor.training import assess, events, learn, quality, report
-    from brain_tumor.training.export import Servable
+    with without("sklearn", "matplotlib"):
+        from brain_tumor.training import events, learn
 
     identity = identity_of(channels, parameters, former)
     pretrained = job.channels.get("pretrained")
@@ -195,6 +196,9 @@ def _train(
     stop_asked = cluster.anywhere(stop_asked)
 
     # --- What validation teaches: the temperature, what is foreign, what is uncertain ---
+    from brain_tumor.training import assess, quality, report
+    from brain_tumor.training.export import Servable
+
     temperature = assess.calibrate(network, channels)
     detector = assess.fit_detector(network, channels, parameters, in_a_hurry=stop_asked())
     # It makes serving faster, not better.

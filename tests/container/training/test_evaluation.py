@@ -11,6 +11,7 @@ from brain_tumor import artifact
 from brain_tumor.artifact import MODEL_INFO_FILE, VERSION_FOLDER
 from brain_tumor.data.archive import Archive
 from brain_tumor.data.scans import read_scans
+from brain_tumor.data.table import label_indices
 from brain_tumor.errors import ArtifactError, DataError
 from brain_tumor.training.evaluation import (
     ALL,
@@ -18,7 +19,6 @@ from brain_tumor.training.evaluation import (
     NOTHING_ALIKE,
     evaluate_model,
     evaluate_table,
-    label_indices,
     overlap,
 )
 from tests.classifiers import Recorder, model_info

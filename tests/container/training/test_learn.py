@@ -13,10 +13,10 @@ from scipy.special import softmax
 from tensorflow.core.protobuf import saved_model_pb2
 
 from brain_tumor import artifact
+from brain_tumor.data.table import label_indices
 from brain_tumor.serving.engine import load_engine
 from brain_tumor.training import learn
 from brain_tumor.training.distillation import teach
-from brain_tumor.training.evaluation import label_indices
 from brain_tumor.training.export import Servable
 from brain_tumor.training.fit import network_logits
 from brain_tumor.training.metrics import LEAK_FREE_ACCURACY, METRIC_DEFINITIONS, TEST_ACCURACY
