@@ -47,8 +47,9 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        # click's own go on; the sentence of any other is looked up, and a fault of ours has none.
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        # click's own go on, and what it ends without a word: `| head` reads no further.
+        # The sentence of any other is looked up, and a fault of ours has none.
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
             sentence = explain(error)

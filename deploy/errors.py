@@ -5,10 +5,13 @@ nobody's but ours are not explained.
 """
 
 import re
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
 from deploy.remedies import RULES
+
+_LONGEST = 500
 
 
 class DeployError(Exception):
@@ -36,6 +39,8 @@ def explain(error: BaseException) -> str | None:
     told = _look_up(kind, text, operation)
     if told or isinstance(error, ModuleNotFoundError):
         return told
+    # Not AWS, but a proxy on the way answers by a page.
+    text = textwrap.shorten(text, _LONGEST)
     return f"AWS refused {operation} ({kind}): {text}" if answer else f"{kind}: {text}"
 
 

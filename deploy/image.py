@@ -53,15 +53,17 @@ def ask(image: str, words: list[str], option: str) -> Any:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise DeployError(_cannot_ask(image, words, option, str(error))) from error
     if done.returncode:
-        raise DeployError(_cannot_ask(image, words, option, done.stderr.strip()[-200:]))
+        # Its first line tells; below it Docker points to its help.
+        cause = done.stderr.strip().partition("\n")[0]
+        raise DeployError(_cannot_ask(image, words, option, cause))
     return _parse(done.stdout, image)
 
 
 def _cannot_ask(image: str, words: list[str], option: str, cause: str) -> str:
     return (
-        f"Docker cannot ask the image {image} here ({cause}): name one that it has by --ask, or "
-        f"where it has one run `docker run --rm IMAGE brain-tumor {' '.join(words)} > answer.json` "
-        f"and give {option} answer.json."
+        f"Docker cannot ask the image {image} here ({cause}): name one that it has, such as "
+        "brain-tumor, by --ask; or where Docker has one run `docker run --rm IMAGE brain-tumor "
+        f"{' '.join(words)} > answer.json` and give {option} answer.json."
     )
 
 

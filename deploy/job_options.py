@@ -1,6 +1,6 @@
 """The options by which `train` and `tune` choose machines, data and hyperparameters."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,30 +14,43 @@ from deploy.session import Aws
 _ONE = click.IntRange(1)
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
-hyperparameter_option = click.option(
-    "-s",
-    "hyperparameters",
-    multiple=True,
-    metavar="NAME=VALUE",
-    callback=image.parse_settings,
-    help="A hyperparameter; can be given several times.",
+_HYPERPARAMETER_OPTIONS = (
+    click.option(
+        "-s",
+        "hyperparameters",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=image.parse_settings,
+        help="A hyperparameter; can be given several times.",
+    ),
+    click.option(
+        "--ask", help="Docker's name of the image that is asked what it takes. [default: --image]"
+    ),
+    click.option(
+        "--hyperparameters-schema",
+        type=_FILE,
+        help="What its `brain-tumor hyperparameters --json` printed, where no Docker is here.",
+    ),
 )
 
 _OPTIONS = (
     click.option(
-        "--image", help="URI in ECR, or Docker's name with --local. [default: what was last pushed]"
+        "--image",
+        help="URI in ECR; of `train --local` Docker's name. [default: what was last pushed]",
     ),
     click.option(
         "--instance-type",
         default="ml.m5.xlarge",
         show_default=True,
-        help="`cost` tells what it costs.",
+        help="Machine; `cost` tells what it costs.",
     ),
     click.option(
-        "--instance-count", type=_ONE, default=1, show_default=True, help="They train together."
+        "--instance-count", type=_ONE, default=1, show_default=True, help="They train one model."
     ),
     click.option("--volume-gb", type=_ONE, default=30, show_default=True, help="Disk of each, GB."),
-    click.option("--minutes", type=_ONE, default=60, show_default=True, help="Stopped after that."),
+    click.option(
+        "--minutes", type=_ONE, default=60, show_default=True, help="A job is stopped after that."
+    ),
     click.option("--spot", is_flag=True, help="Cheaper machines that AWS may take back."),
     click.option(
         "--wait-minutes",
@@ -68,7 +81,6 @@ _OPTIONS = (
         help="FastFile streams the data instead of copying it first.",
     ),
     click.option("--sharded", is_flag=True, help="Each machine gets a part of the training files."),
-    hyperparameter_option,
     click.option(
         "--channel",
         "channels",
@@ -77,15 +89,28 @@ _OPTIONS = (
         callback=image.parse_settings,
         help="A further channel, such as pretrained or model.",
     ),
-    click.option("--ask", help="Image of this Docker that is asked. [default: --image]"),
-    click.option("--metric-definitions", type=_FILE, help="Its answer, where Docker is not here."),
-    click.option("--hyperparameters-schema", type=_FILE, help="Likewise, with --json."),
+    click.option(
+        "--metric-definitions",
+        type=_FILE,
+        help="What the image's `brain-tumor metric-definitions` printed, where no Docker is here.",
+    ),
 )
 
 
 def job_options(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of a job."""
-    for option in reversed(_OPTIONS):
+    return _with_options(hyperparameter_options(function), _OPTIONS)
+
+
+def hyperparameter_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command hyperparameters, and the options by which the image is asked for its own."""
+    return _with_options(function, _HYPERPARAMETER_OPTIONS)
+
+
+def _with_options(
+    function: Callable[..., None], options: Sequence[Callable[..., Any]]
+) -> Callable[..., None]:
+    for option in reversed(options):
         function = option(function)
     return function
 
@@ -98,6 +123,13 @@ def ask_schema(aws: Aws, chosen: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
+def check_hyperparameters(aws: Aws, chosen: dict[str, Any]) -> None:
+    """Refuse hyperparameters that the image would refuse, before it costs money."""
+    given = chosen["hyperparameters"]
+    if given and not _is_left_out(aws, chosen, "hyperparameters_schema"):
+        image.check_hyperparameters(ask_schema(aws, chosen), given)
+
+
 def make_job(aws: Aws, chosen: dict[str, Any], local: Path | None = None) -> Job:
     """Make a job of what was chosen; ask the image, and check the hyperparameters by its answer.
 
@@ -105,9 +137,7 @@ def make_job(aws: Aws, chosen: dict[str, Any], local: Path | None = None) -> Job
     """
     if local and not chosen["image"]:
         chosen["image"] = "brain-tumor"
-    given = chosen["hyperparameters"]
-    if given and not _is_left_out(aws, chosen, "hyperparameters_schema"):
-        image.check_hyperparameters(ask_schema(aws, chosen), given)
+    check_hyperparameters(aws, chosen)
     metrics = []
     # The local mode has no use for them.
     if not local and not _is_left_out(aws, chosen, "metric_definitions"):

@@ -42,7 +42,8 @@ def sentence(aws: Aws, instance_type: str, count: int = 1, hours: float | None =
     elsewhere = "" if aws.region == REGION else f", and {aws.region} differs"
     told = f"{machines}: about {price * count:.2f} USD an hour"
     if hours is not None:
-        told += f", at most {price * count * hours:.2f} USD in {hours:g} hours"
+        unit = "hour" if hours == 1 else "hours"
+        told += f", at most {price * count * hours:.2f} USD in {hours:g} {unit}"
     return f"{told} (on demand, {REGION}, table of {DATE}{elsewhere})."
 
 

@@ -107,6 +107,11 @@ class Aws:
         """ARN of the role as which jobs and endpoints run."""
         return self.arn("iam", f"role/{self.role_name}", region="")
 
+    def tell(self, what: str) -> None:
+        """Say what was done; in a dry run nothing was."""
+        if not self.dry_run:
+            click.echo(what)
+
     def confirm(self, question: str) -> None:
         """Ask a person, unless told not to, or nothing would be done anyway; a no ends the run.
 

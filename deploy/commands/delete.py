@@ -19,11 +19,16 @@ from deploy.session import Aws
 )
 @click.option("--with-user", is_flag=True, help="Also what an administrator made by `iam`.")
 def delete(aws: Aws, keep: tuple[str, ...], with_user: bool) -> None:
-    """Remove all that `status` lists: endpoints first, the bucket with every version of every file.
+    """Remove all that `status` lists.
 
-    It shows the list and asks before anything is removed. While an endpoint or a job is left, what
+    Endpoints go first, the bucket with every version of every file. It shows the list and asks
+    before anything is removed. While an endpoint or a job is left, what
     it needs stays: run it again after a failure.
     """
+    known = [kind.name for kind in kinds()]
+    wrong = [name for name in keep if name not in known]
+    if wrong:
+        raise click.UsageError(f"--keep {wrong[0]!r} is no kind: choose of {', '.join(known)}.")
     chosen = [kind for kind in kinds(with_user=with_user) if kind.name not in keep]
     found = [(kind, resource) for kind in chosen for resource in kind.find(aws)]
     for kind, resource in found:
@@ -33,6 +38,8 @@ def delete(aws: Aws, keep: tuple[str, ...], with_user: bool) -> None:
         return
     aws.confirm(f"Delete these {len(found)}, for good?")
     left = _remove_all(aws, found)
+    if not with_user:
+        click.echo("What `iam` made stays: an administrator removes it by --with-user.")
     if left:
         raise click.ClickException(f"{left} of {len(found)} are still there.")
 

@@ -28,20 +28,52 @@ from deploy.session import Aws
 @click.option("--async", "queued", is_flag=True, help="Bodies of up to 1 GB, by way of the bucket.")
 @click.option("--multi-model", metavar="S3PREFIX", help="All archives below it, on one machine.")
 @click.option("--shadow", help="A second model that gets the same requests, unheard; as --model.")
-@click.option("--shadow-percent", default=100, show_default=True, help="Share that it gets.")
+@click.option(
+    "--shadow-percent",
+    type=click.IntRange(1, 100),
+    default=100,
+    show_default=True,
+    help="Share that it gets.",
+)
 @click.option(
     "--instance-type", default="ml.c5.large", show_default=True, help="`cost` tells what it costs."
 )
-@click.option("--instances", default=1, show_default=True, help="Machines; 0 only with --async.")
-@click.option("--most-instances", default=1, show_default=True, help="Autoscaling goes up to it.")
+@click.option(
+    "--instances",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="Machines; 0 only with --async.",
+)
+@click.option(
+    "--most-instances",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Autoscaling goes up to it.",
+)
 @click.option(
     "--requests-a-minute",
+    type=click.FloatRange(0, min_open=True),
     default=3000.0,
     show_default=True,
     help="Of one machine; with more than that another one comes.",
 )
-@click.option("--memory-mb", default=3072, show_default=True, help="Of a serverless endpoint.")
-@click.option("--concurrency", default=5, show_default=True, help="Of a serverless endpoint.")
+@click.option(
+    "--memory-mb",
+    # All that AWS takes.
+    type=click.Choice([1024 * gigabytes for gigabytes in range(1, 7)]),
+    default=3072,
+    show_default=True,
+    help="Memory of a serverless endpoint.",
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 200),
+    default=5,
+    show_default=True,
+    help="Requests at once of a serverless endpoint.",
+)
 @click.option(
     "--capture",
     "capture_percent",
@@ -95,7 +127,7 @@ def endpoint(aws: Aws, name: str | None, **chosen: Any) -> None:
         _exchange(aws, name, config, hosting.deployment(choice, made), chosen)
     if chosen["wait"]:
         _scale(aws, name, choice, chosen)
-        click.echo(f"Next: python -m deploy predict scan.jpg --endpoint {name}")
+        aws.tell(f"Next: python -m deploy predict scan.jpg --endpoint {name}")
 
 
 def _keep(runs: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
@@ -182,7 +214,7 @@ def _exchange(
 def _wait(aws: Aws, name: str, config: str, chosen: dict[str, Any]) -> None:
     if not chosen["wait"]:
         # Autoscaling is refused before the endpoint answers.
-        click.echo(f"{name} comes up. Run the same again with --update to see it, and to scale it.")
+        aws.tell(f"{name} comes up. Run the same again with --update to see it, and to scale it.")
     elif not aws.dry_run:
         endpoint_life.wait(aws, name, config)
 

@@ -34,12 +34,12 @@ put the policy into a permission set (`iam --policy-only`), make the execution r
 def iam(
     aws: Aws, policy_only: bool, user: bool, new_profile: str | None, policy_file: Path | None
 ) -> None:
-    """Make a user with the least rights that this work needs, and write its key into ~/.aws.
+    """Make a user with the least rights for this work, and its key.
 
     An administrator runs it once (--profile). The policy names the project's own resources and is
-    printed for review. The key goes into a profile, readable by you alone, and is shown nowhere.
-    It makes the execution role's policy too, which the user may use but not change. Run it again
-    after an update of this program: `setup` refuses a policy of another version.
+    printed for review. The key goes into a profile of ~/.aws, readable by you alone, and is shown
+    nowhere. It makes the execution role's policy too, which the user may use but not change. Run it
+    again after an update of this program: `setup` refuses a policy of another version.
     """
     policy = policies.as_json(policies.user_policy(aws))
     if policy_file:
@@ -60,13 +60,13 @@ def iam(
         click.echo(f"The profile {profile} has the user's key already; no other was made.")
     else:
         _write_key(aws, profile)
-    click.echo(f"Next: export AWS_PROFILE={profile}; python -m deploy setup")
+    aws.tell(f"Next: export AWS_PROFILE={profile}; python -m deploy setup")
 
 
 def _make_execution_policy(aws: Aws) -> None:
     aws.confirm(f"Make the policy {policies.policy_arn(aws, 'execution')}?")
-    click.echo(f"made {make_policy(aws, 'execution', policies.execution_policy(aws))}")
-    click.echo("Next: who has the policy above runs python -m deploy setup")
+    aws.tell(f"made {make_policy(aws, 'execution', policies.execution_policy(aws))}")
+    aws.tell("Next: who has the policy above runs python -m deploy setup")
 
 
 def make_user(aws: Aws, policy_arn: str) -> None:

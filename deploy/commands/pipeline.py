@@ -11,7 +11,7 @@ from deploy import image, jobs, names, pipeline_definition, tags
 from deploy.commands.register import make_group
 from deploy.commands.upload import upload_file
 from deploy.errors import DeployError, or_none
-from deploy.job_options import hyperparameter_option
+from deploy.job_options import check_hyperparameters, hyperparameter_options
 from deploy.options import aws_command
 from deploy.session import Aws
 
@@ -24,10 +24,16 @@ from deploy.session import Aws
 @click.argument("archive", metavar="ARCHIVE|S3URI")
 @click.option("--name", help="Name of the pipeline. [default: PROJECT-pipeline]")
 @click.option("--group", help="Model package group. [default: PROJECT-models]")
-@click.option("--image", "image_uri", help="URI in ECR. [default: what was last pushed there]")
+@click.option("--image", help="URI in ECR. [default: what was last pushed there]")
 @click.option("--instance-type", default="ml.m5.xlarge", show_default=True, help="For training.")
-@click.option("--minutes", default=60, show_default=True, help="Training is stopped after that.")
-@hyperparameter_option
+@click.option(
+    "--minutes",
+    type=click.IntRange(1),
+    default=60,
+    show_default=True,
+    help="Training is stopped after that.",
+)
+@hyperparameter_options
 @click.option(
     "--least-accuracy",
     default=0.85,
@@ -42,26 +48,22 @@ def pipeline(
     archive: str,
     name: str | None,
     group: str | None,
-    image_uri: str | None,
-    instance_type: str,
-    minutes: int,
-    hyperparameters: dict[str, str],
     least_accuracy: float,
     printed: bool,
     start: bool,
+    **chosen: Any,
 ) -> None:
-    """Make (or bring up to date) and start a pipeline from ARCHIVE to a registered model.
+    """Make and start a pipeline from ARCHIVE to a registered model.
 
-    The steps are commands of the image, each on a machine that lives no longer than the step. What
-    reaches the wanted accuracy waits in the registry for a person's approval.
+    One that is there is brought up to date. The steps are commands of the image, each on a machine
+    that lives no longer than the step. What reaches the wanted accuracy waits in the registry for a
+    person's approval.
     """
     name = names.ours(aws, name or f"{aws.project}-pipeline")
     group = names.ours(aws, group or f"{aws.project}-models")
     job = jobs.Job(
-        image=image_uri or image.newest(aws),
-        instance_type=instance_type,
-        minutes=minutes,
-        hyperparameters=hyperparameters,
+        image=chosen["image"] or image.newest(aws),
+        **{name: chosen[name] for name in ("instance_type", "minutes", "hyperparameters")},
     )
     uri = archive if archive.startswith("s3://") else f"s3://{aws.bucket}/{_key(archive)}"
     definition = json.dumps(
@@ -70,6 +72,7 @@ def pipeline(
     if printed:
         click.echo(definition)
         return
+    check_hyperparameters(aws, chosen)
     aws.confirm(f"{pipeline_definition.cost(aws, job)}\nMake {name}?")
     if uri != archive:
         upload_file(aws, Path(archive), _key(archive))
@@ -94,12 +97,12 @@ def _put(aws: Aws, name: str, definition: str) -> None:
     }
     if or_none(client.describe_pipeline, PipelineName=name):
         client.update_pipeline(**request)
-        click.echo(f"updated {name}")
+        aws.tell(f"updated {name}")
     else:
         client.create_pipeline(
             **request, ClientRequestToken=uuid.uuid4().hex, Tags=tags.as_list(aws.project)
         )
-        click.echo(f"made {name}")
+        aws.tell(f"made {name}")
 
 
 def _start(aws: Aws, name: str) -> None:
@@ -107,8 +110,8 @@ def _start(aws: Aws, name: str) -> None:
         PipelineName=name, ClientRequestToken=uuid.uuid4().hex
     )
     arn = run["PipelineExecutionArn"]
-    click.echo(f"started {arn}")
-    click.echo(
+    aws.tell(f"started {arn}")
+    aws.tell(
         "to see its steps: aws sagemaker list-pipeline-execution-steps --pipeline-execution-arn "
         f"{arn}"
     )

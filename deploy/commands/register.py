@@ -43,10 +43,10 @@ def register(
     image_uri: str | None,
     status: str,
 ) -> None:
-    """Register what `train` brought home in FOLDER as the next version of a group.
+    """Register a trained model as the next version of a group.
 
-    evaluation.json becomes its metrics, MODEL_CARD.md its card. The registry costs nothing; AWS
-    bills what the bucket keeps.
+    FOLDER is what `train` brought home: evaluation.json becomes its metrics, MODEL_CARD.md its
+    card. The registry costs nothing; AWS bills what the bucket keeps.
     """
     group = names.ours(aws, group or f"{aws.project}-models")
     reports = _reports(folder)
@@ -68,10 +68,10 @@ def register(
         ModelCard={"ModelCardContent": json.dumps(card), "ModelCardStatus": "Draft"},
     )
     arn = made["ModelPackageArn"]
-    click.echo(f"{arn} ({status})")
+    aws.tell(f"{arn} ({status})")
     if status != "Approved":
-        click.echo(f"Approve it by: {models.approval(arn)}")
-    click.echo(f"Next: python -m deploy endpoint --model {arn}")
+        aws.tell(f"Approve it by: {models.approval(arn)}")
+    aws.tell(f"Next: python -m deploy endpoint --model {arn}")
 
 
 def package_request(

@@ -17,20 +17,21 @@ _KEEP_UNFINISHED_DAYS = 7
 
 @aws_command("setup --dry-run", "setup --region eu-central-1")
 def setup(aws: Aws) -> None:
-    """Make the S3 bucket and the execution role; change what differs from what is wanted.
+    """Make the S3 bucket and the execution role.
 
-    The bucket: encrypted, closed to the public, refused without TLS, old versions kept for 30 days.
-    The role: what SageMaker's jobs and endpoints may do, no more than the policy printed here.
-    Neither costs anything while it is empty.
+    What is there and differs from what is wanted is changed. The bucket: encrypted, closed to the
+    public, refused without TLS, old versions kept for 30 days. The role: what SageMaker's jobs and
+    endpoints may do, no more than the policy printed here. Neither costs anything while it is
+    empty.
     """
     policy = policies.as_json(policies.execution_policy(aws))
     click.echo(f"The role {aws.role_name} may do this and nothing else:\n{policy}")
     aws.confirm(f"Make the bucket {aws.bucket} and the role {aws.role_name}?")
     make_bucket(aws)
-    click.echo(f"bucket  s3://{aws.bucket}")
+    aws.tell(f"bucket  s3://{aws.bucket}")
     make_role(aws)
-    click.echo(f"role    {aws.role_arn}")
-    click.echo("Next: python -m deploy upload prepared")
+    aws.tell(f"role    {aws.role_arn}")
+    aws.tell("Next: python -m deploy upload prepared")
 
 
 def make_bucket(aws: Aws) -> None:

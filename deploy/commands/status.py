@@ -9,9 +9,9 @@ from deploy.session import Aws
 
 @aws_command("status", "status --region us-east-1 --project brain-tumor")
 def status(aws: Aws) -> None:
-    """List all that was made for the project in this region, found by its tag.
+    """List all that was made for the project in this region.
 
-    What costs money by the hour is marked.
+    It is found by its tag. What costs money by the hour is marked.
     """
     count = 0
     for kind in kinds():

@@ -50,10 +50,10 @@ def train(
     local: Path | None,
     **chosen: Any,
 ) -> None:
-    """Train on SageMaker what `upload` uploaded, watch it, and bring the artefacts home.
+    """Run a training job, watch it, and bring its artefacts home.
 
-    Interrupted? The job goes on; --attach shows it again. Metric definitions and hyperparameters
-    are asked of the image by `docker run`.
+    It trains on what `upload` uploaded. Interrupted? The job goes on; --attach shows it again.
+    Metric definitions and hyperparameters are asked of the image by `docker run`.
     """
     name = attach or name or f"{aws.project}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     if local:
@@ -61,24 +61,30 @@ def train(
 
         local_mode.train(aws, name, make_job(aws, chosen, local), out / name)
         return
+    _check_name(aws, name, attach=bool(attach))
     if not attach:
-        _check_is_new(aws, names.job(aws, name))
         job = make_job(aws, chosen)
         aws.confirm(f"{job.cost(aws)}\nStart {name}?")
         jobs.start(aws, jobs.training_request(aws, name, job, resume or name))
-        if aws.dry_run:
-            return
-        click.echo(f"started {name}; to watch it: python -m deploy train --attach {name}")
-    if wait:
+        aws.tell(f"started {name}; to watch it: python -m deploy train --attach {name}")
+    if wait and not aws.dry_run:
         artefacts.bring_home(aws, _watched(aws, name), out / name)
 
 
-def _check_is_new(aws: Aws, name: str) -> None:
-    """Refuse a name that a job has before anything is asked: after a failure here, it goes on."""
-    if or_none(aws.client("sagemaker").describe_training_job, TrainingJobName=name):
+def _check_name(aws: Aws, name: str, *, attach: bool) -> None:
+    """Refuse to start a job of a name that one has, and to watch one that there is not."""
+    if not attach:
+        names.job(aws, name)
+    there = or_none(aws.client("sagemaker").describe_training_job, TrainingJobName=name)
+    if there and not attach:
         raise DeployError(
             f"{name} was started already: `python -m deploy train --attach {name}` watches it and "
             "fetches its artefacts; another --name starts another job."
+        )
+    if attach and not (there or aws.dry_run):
+        raise DeployError(
+            f"There is no training job {name} in {aws.region}: `python -m deploy status` lists "
+            "the jobs."
         )
 
 

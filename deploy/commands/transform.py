@@ -25,7 +25,13 @@ _POLL_SECONDS = 10.0
 @click.option("--image", "image_uri", help="URI in ECR. [default: what was last pushed there]")
 @click.option("--name", help="Name of the job. [default: the project, transform and the time]")
 @click.option("--instance-type", default="ml.m5.large", show_default=True)
-@click.option("--instance-count", default=1, show_default=True, help="They share out the files.")
+@click.option(
+    "--instance-count",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Machines, which share out the files.",
+)
 @click.option(
     "--content-type",
     default="application/x-image",
@@ -43,9 +49,9 @@ _POLL_SECONDS = 10.0
     help="A folder of the job's name below this one gets a file FILE.out for each.",
 )
 def transform(aws: Aws, source: str, name: str | None, **chosen: Any) -> None:
-    """Let machines that live no longer than the job answer many files at once.
+    """Run a batch transform job: many files answered at once.
 
-    A folder or file of this machine is uploaded first.
+    Its machines live no longer than the job. A folder or file of this machine is uploaded first.
     """
     name = names.ours(aws, name or f"{aws.project}-transform-{datetime.now(UTC):%Y%m%d-%H%M%S}")
     files = [] if source.startswith("s3://") else _files(Path(source))
@@ -55,7 +61,7 @@ def transform(aws: Aws, source: str, name: str | None, **chosen: Any) -> None:
     prefix = _upload(aws, Path(source), files, name) if files else source
     request = transform_request(aws, name, model, prefix, chosen)
     aws.client("sagemaker").create_transform_job(**request)
-    click.echo(f"started {name}")
+    aws.tell(f"started {name}")
     if chosen["wait"] and not aws.dry_run:
         _wait(aws, name)
         _bring_home(aws, request["TransformOutput"]["S3OutputPath"], chosen["out"] / name)

@@ -38,8 +38,21 @@ _KINDS = {"integer": "IntegerParameterRanges", "number": "ContinuousParameterRan
     callback=image.parse_settings,
     help="A hyperparameter to tune within this range, or NAME=A,B,C to choose from.",
 )
-@click.option("--jobs", "most", default=10, show_default=True, help="Training jobs in all.")
-@click.option("--parallel", default=2, show_default=True, help="Training jobs at once.")
+@click.option(
+    "--jobs",
+    "most",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Training jobs in all.",
+)
+@click.option(
+    "--parallel",
+    type=click.IntRange(1),
+    default=2,
+    show_default=True,
+    help="Training jobs at once.",
+)
 def tune(
     aws: Aws,
     name: str | None,
@@ -49,10 +62,11 @@ def tune(
     parallel: int,
     **chosen: Any,
 ) -> None:
-    """Search for better hyperparameters: many training jobs, the best by its validation accuracy.
+    """Search for better hyperparameters by a tuning job.
 
-    The test channel is left out: what chooses must not be measured on it. Train again with the
-    winner, and look at the test figures once.
+    It is many training jobs; the best is that with the best validation accuracy. The test channel
+    is left out: what chooses must not be measured on it. Train again with the winner, and look at
+    the test figures once.
     """
     name = name or f"{aws.project}-{datetime.now(UTC):%y%m%d-%H%M%S}"
     names.job(aws, name, _LONGEST_NAME)
@@ -88,7 +102,7 @@ def tuning_request(
             "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "val_accuracy"},
             "ResourceLimits": {
                 "MaxNumberOfTrainingJobs": most,
-                "MaxParallelTrainingJobs": parallel,
+                "MaxParallelTrainingJobs": min(parallel, most),
             },
             "ParameterRanges": ranges,
             "TrainingJobEarlyStoppingType": "Auto",

@@ -16,10 +16,11 @@ CHANNELS = {"train": "Train.zip", "val": "Val.zip", "test": "Test.zip"}
 @aws_command("upload prepared", "upload prepared --dry-run")
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 def upload(aws: Aws, folder: Path) -> None:
-    """Upload Train.zip, Val.zip and Test.zip of FOLDER, as `brain-tumor prepare` writes them.
+    """Upload Train.zip, Val.zip and Test.zip of FOLDER.
 
-    S3 checks each part by its SHA-256; a file that is there already, byte for byte, is skipped.
-    A zip that FOLDER lacks is removed from the bucket: it is of an earlier split.
+    `brain-tumor prepare` writes them. S3 checks each part by its SHA-256; a file that is there
+    already, byte for byte, is skipped. A zip that FOLDER lacks is removed from the bucket: it is of
+    an earlier split.
     """
     if not (folder / CHANNELS["train"]).is_file():
         raise DeployError(
@@ -36,7 +37,7 @@ def upload(aws: Aws, folder: Path) -> None:
     _remove(aws, left)
     for name, key in new.items():
         _send(aws, folder / name, key)
-    click.echo("Next: ./build_and_push.sh brain-tumor, then python -m deploy train")
+    aws.tell("Next: ./build_and_push.sh brain-tumor, then python -m deploy train")
 
 
 def _question(aws: Aws, new: list[Path], left: list[str]) -> str:
@@ -56,7 +57,7 @@ def _remove(aws: Aws, keys: list[str]) -> None:
     """Remove zips of an earlier upload; the bucket keeps what is removed for a while."""
     for key in keys:
         aws.client("s3").delete_object(**_place(aws, key))
-        click.echo(f"removed s3://{aws.bucket}/{key} of an earlier upload")
+        aws.tell(f"removed s3://{aws.bucket}/{key} of an earlier upload")
 
 
 def channel_prefix(channel: str) -> str:

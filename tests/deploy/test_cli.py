@@ -1,5 +1,6 @@
 """What holds for every command: help with examples, the shared options, a fast start."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import click
 import pytest
 
 from deploy.cli import COMMANDS
+from tests.deploy import loopback
 from tests.deploy.conftest import deploy, succeed
 from tests.jobs import ROOT
 
@@ -48,8 +50,33 @@ def test_help_needs_no_sdk() -> None:
 
 def test_the_commands_stand_in_the_order_of_the_road() -> None:
     printed = succeed("--help")
+    # Each has a line, which ends.
+    assert "..." not in printed.split("Commands:")[1]
     places = [printed.index(f"\n  {command.name} ") for command in COMMANDS]
     assert places == sorted(places)
+
+
+def test_who_reads_no_further_gets_no_error(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            "bash",
+            "-c",
+            '"$@" | head -n 1',
+            "bash",
+            sys.executable,
+            "-m",
+            "deploy",
+            "status",
+            "--dry-run",
+        ],
+        cwd=ROOT,
+        env={**os.environ, **loopback.environment("http://127.0.0.1:9", tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.startswith("would call ")
+    assert done.stderr == ""
 
 
 def test_a_command_that_does_not_exist_is_told() -> None:

@@ -57,6 +57,7 @@ def test_a_dry_run_prints_calls_with_the_tag_of_all_they_would_make_and_makes_no
     assert asked == []
     assert loopback.parameters(printed, call)
     assert _untagged(printed) == []
+    assert not re.search(r"^(made|started|updated|removed|bucket|role|Next|arn:)", printed, re.M)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -234,6 +234,12 @@ def test_the_reason_why_a_job_failed_is_explained_too(reason: str, command: str)
 def test_what_the_table_lacks_is_told_with_its_code_and_a_fault_of_ours_is_not_hidden() -> None:
     told = explain(_answer("InternalFailure", "It broke."))
     assert told == "AWS refused CreateTrainingJob (InternalFailure): It broke."
+    page = "<html>\n<title>502 Bad Gateway</title>" + 100 * "<p>The server</p>\n"
+    told = explain(_answer("502", page))
+    assert told
+    assert told.startswith("AWS refused CreateTrainingJob (502): <html> <title>502 Bad Gateway")
+    assert len(told) < 600
+    assert "\n" not in told
     assert explain(KeyError("Name")) is None
 
 

@@ -191,11 +191,13 @@ def test_the_steps_commands_leave_what_the_next_step_takes(
     assert json.loads((tmp_path / held["OutputName"] / held["FilePath"]).read_text())
 
 
-def test_it_is_made_once_updated_later_and_started(ready: str, phantoms: Path) -> None:
+def test_it_is_made_once_updated_later_and_started(
+    ready: str, phantoms: Path, answers: list[str]
+) -> None:
     printed = succeed("pipeline", phantoms, "--yes")
     assert f"made {NAME}" in printed
     assert f"pipeline/{NAME}/execution/" in printed
-    printed = succeed("pipeline", phantoms, "--yes", "--no-start", "-s", "epochs=3")
+    printed = succeed("pipeline", phantoms, "--yes", "--no-start", "-s", "epochs=3", *answers[2:])
     assert f"updated {NAME}" in printed
     sagemaker = loopback.client("sagemaker")
     made = sagemaker.describe_pipeline(PipelineName=NAME)
@@ -214,6 +216,15 @@ def test_the_steps_beside_training_are_in_what_it_costs(ready: str) -> None:
     assert "Training: 1 x ml.m5.xlarge: about 0.23 USD an hour, at most 0.23 USD" in result.output
     assert "Preparing and evaluating: 1 x ml.m5.xlarge: about 0.23 USD" in result.output
     assert "at most 0.92 USD in 4 hours" in result.output
+
+
+def test_a_hyperparameter_that_the_image_would_refuse_is_refused_before_it_costs(
+    ready: str, answers: list[str]
+) -> None:
+    result = deploy("pipeline", ARCHIVE, "--yes", "-s", "epoch=3", *answers[2:])
+    assert result.exit_code == 1
+    assert "'epoch': did you mean epochs?" in result.output
+    assert NAME not in loopback.all_names()
 
 
 def test_an_archive_that_is_not_there_is_refused(account: str, tmp_path: Path) -> None:

@@ -128,6 +128,14 @@ def test_a_kind_can_be_kept_and_what_an_administrator_made_is(account: str) -> N
     ]
 
 
+def test_a_kind_that_there_is_not_is_refused_before_anything_goes(account: str) -> None:
+    succeed("setup", "--yes")
+    result = deploy("delete", "--yes", "--keep", "buckets")
+    assert result.exit_code == 2
+    assert "'buckets' is no kind: choose of " in result.output
+    assert loopback.BUCKET in loopback.all_names()
+
+
 def test_one_that_cannot_be_removed_is_told_and_the_rest_goes(account: str) -> None:
     succeed("setup", "--yes")
     # A role that holds a policy of somebody else's cannot be deleted.

@@ -87,7 +87,7 @@ def test_a_job_goes_on_from_the_checkpoints_of_another(ready: str, answers: list
 def test_it_says_what_it_costs_and_a_no_starts_nothing(ready: str, answers: list[str]) -> None:
     result = deploy("train", *answers, answer="n\n")
     assert result.exit_code == 1
-    assert "about 0.23 USD an hour, at most 0.23 USD in 1 hours" in result.output
+    assert "about 0.23 USD an hour, at most 0.23 USD in 1 hour " in result.output
     result = deploy("train", "--keep-alive", 30, *answers, answer="n\n")
     assert "at most 0.35 USD in 1.5 hours" in result.output
     assert "kept, and paid, for 30 minutes more" in result.output
@@ -128,6 +128,12 @@ def test_without_an_image_or_scans_the_command_that_makes_them_is_named(
     assert "python -m deploy upload prepared" in deploy("train", "--yes", *answers).output
     loopback.client("s3").put_object(Bucket=BUCKET, Key="data/train/Train.zip", Body=b"zip")
     assert "./build_and_push.sh brain-tumor" in deploy("train", "--yes", *answers).output
+
+
+def test_a_job_that_there_is_not_cannot_be_watched(account: str) -> None:
+    result = deploy("train", "--attach", JOB)
+    assert result.exit_code == 1
+    assert f"no training job {JOB} in eu-central-1: `python -m deploy status`" in result.output
 
 
 def test_without_docker_it_says_how_to_ask_elsewhere(
