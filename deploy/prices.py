@@ -39,12 +39,18 @@ def sentence(aws: Aws, instance_type: str, count: int = 1, hours: float | None =
             f"{machines}: the table of {DATE} has no price for it; "
             f"`python -m deploy cost {instance_type} --live` asks AWS."
         )
-    elsewhere = "" if aws.region == REGION else f", and {aws.region} differs"
     told = f"{machines}: about {price * count:.2f} USD an hour"
     if hours is not None:
         unit = "hour" if hours == 1 else "hours"
         told += f", at most {price * count * hours:.2f} USD in {hours:g} {unit}"
-    return f"{told} (on demand, {REGION}, table of {DATE}{elsewhere})."
+    return f"{told} ({source(aws)})."
+
+
+def source(aws: Aws) -> str:
+    """Say of when and where the table is."""
+    place = aws.session.region_name
+    elsewhere = f"; {place} differs" if place and place != REGION else ""
+    return f"on demand in {REGION}, table of {DATE}{elsewhere}"
 
 
 def ask(aws: Aws, instance_type: str, component: str) -> float | None:

@@ -18,11 +18,20 @@ def cost(aws: Aws, instance_types: tuple[str, ...], live: bool) -> None:
     By a table with its date: without a type, all of it. Storage, traffic and requests come on top;
     spot instances cost less.
     """
-    for instance_type in instance_types or tuple(prices.USD_PER_HOUR):
-        if live:
-            for component in ("Training", "Hosting"):
-                price = prices.ask(aws, instance_type, component)
-                told = "not in AWS's price list" if price is None else f"{price:.4g} USD an hour"
-                aws.tell(f"{instance_type} in {aws.region}, {component.lower()}: {told}")
-        else:
-            click.echo(prices.sentence(aws, instance_type))
+    wanted = instance_types or tuple(prices.USD_PER_HOUR)
+    if live:
+        _ask(aws, wanted)
+        return
+    for instance_type in wanted:
+        price = prices.USD_PER_HOUR.get(instance_type)
+        told = "the table has no price for it" if price is None else f"{price:g} USD an hour"
+        click.echo(f"{instance_type:16} {told}")
+    click.echo(f"({prices.source(aws)}; --live asks AWS)")
+
+
+def _ask(aws: Aws, wanted: tuple[str, ...]) -> None:
+    for instance_type in wanted:
+        for component in ("Training", "Hosting"):
+            price = prices.ask(aws, instance_type, component)
+            told = "not in AWS's price list" if price is None else f"{price:.4g} USD an hour"
+            aws.tell(f"{instance_type} in {aws.region}, {component.lower()}: {told}")

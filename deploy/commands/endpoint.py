@@ -127,7 +127,10 @@ def endpoint(aws: Aws, name: str | None, **chosen: Any) -> None:
         _exchange(aws, name, config, hosting.deployment(choice, made), chosen)
     if chosen["wait"]:
         _scale(aws, name, choice, chosen)
-        aws.tell(f"Next: python -m deploy predict scan.jpg --endpoint {name}")
+        how = {"async": " --async", "multi-model": " --target-model NAME.tar.gz"}.get(
+            choice.kind, ""
+        )
+        aws.tell(f"Next: python -m deploy predict scan.jpg --endpoint {name}{how}")
 
 
 def _keep(runs: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class _Row:
             arn = item[f"{self.stem}Arn"]
             if tags.marks(aws.project, _tags(client, arn)):
                 status = item.get(f"{self.stem}Status", "")
-                costs = self.stem == "Endpoint" or status in RUNNING or _is_warm(item)
+                costs = status in RUNNING or _is_warm(item)
                 yield Resource(self.kind, item[f"{self.stem}Name"], arn, status, costs)
 
     def remove(self, aws: Aws, resource: Resource) -> None:
@@ -66,6 +66,20 @@ def _stop(aws: Aws, resource: Resource, stem: str, waiter: str) -> None:
     if resource.status == "InProgress":
         getattr(client, calls[f"Stop{stem}"])(**{f"{stem}Name": resource.name})
     client.get_waiter(waiter).wait(**{f"{stem}Name": resource.name})
+
+
+def _find_endpoints(aws: Aws) -> Iterator[Resource]:
+    """Find endpoints; one costs money while a machine of it runs, or may come up."""
+    for endpoint in find_endpoints(aws):
+        described = endpoint_life.describe(aws, endpoint.name) or {}
+        variants = described.get("ProductionVariants", [])
+        costs = not variants or not all(_sleeps(variant) for variant in variants)
+        yield replace(endpoint, costs=costs)
+
+
+def _sleeps(variant: dict[str, Any]) -> bool:
+    """Whether a variant has no machine: a serverless one, or one that its queue has let go."""
+    return "CurrentServerlessConfig" in variant or variant.get("CurrentInstanceCount") == 0
 
 
 def _remove_endpoint(aws: Aws, resource: Resource) -> None:
@@ -198,7 +212,7 @@ _TRANSFORM = _Row("transform job", "TransformJob", "list_transform_jobs", "Trans
 find_endpoints: Callable[[Aws], Iterator[Resource]] = _ENDPOINT.find
 
 KINDS = [
-    Kind(_ENDPOINT.kind, _ENDPOINT.find, _remove_endpoint),
+    Kind(_ENDPOINT.kind, _find_endpoints, _remove_endpoint),
     Kind(_CONFIG.kind, _CONFIG.find, _CONFIG.remove),
     Kind(_MODEL.kind, _MODEL.find, _MODEL.remove),
     Kind(_PIPELINE.kind, _find_pipelines, _remove_pipeline),

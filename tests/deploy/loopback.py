@@ -183,9 +183,16 @@ def client(service: str) -> Any:
     return boto3.client(service, region_name=REGION)
 
 
+def sagemaker() -> Any:
+    """Give moto's SageMaker, for its things to be in states that moto never brings about."""
+    from moto.sagemaker.models import sagemaker_backends
+
+    return sagemaker_backends[ACCOUNT][REGION]
+
+
 def all_names() -> list[str]:
     """Give the names of all that moto holds in the services that the commands use."""
-    sagemaker = client("sagemaker")
+    made = client("sagemaker")
     names: list[str] = []
     for listing, field, key in (
         ("list_endpoints", "Endpoints", "EndpointName"),
@@ -201,7 +208,7 @@ def all_names() -> list[str]:
             "HyperParameterTuningJobName",
         ),
     ):
-        names += [item[key] for item in getattr(sagemaker, listing)()[field]]
+        names += [item[key] for item in getattr(made, listing)()[field]]
     iam, scaling = client("iam"), client("application-autoscaling")
     targets = scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
     names += [target["ResourceId"] for target in targets]

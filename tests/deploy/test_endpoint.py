@@ -1,5 +1,6 @@
 """`endpoint` against moto: every kind, alarms, scaling, update and its rollback, failure."""
 
+import re
 from typing import Any
 
 import pytest
@@ -87,6 +88,7 @@ def test_a_serverless_endpoint_has_memory_and_no_machine(ready: str) -> None:
     (variant,) = _config()["ProductionVariants"]
     assert variant["ServerlessConfig"] == {"MemorySizeInMB": 3072, "MaxConcurrency": 5}
     assert "InstanceType" not in variant
+    assert re.search(rf"^endpoint +{NAME} +InService$", succeed("status"), re.M)
     # AWS refuses isolation there.
     (request,) = loopback.parameters(
         succeed("endpoint", "--dry-run", "--model", MODEL, "--serverless"), "sagemaker:CreateModel"
@@ -95,10 +97,15 @@ def test_a_serverless_endpoint_has_memory_and_no_machine(ready: str) -> None:
 
 
 def test_an_asynchronous_endpoint_can_sleep_and_is_woken_by_its_queue(ready: str) -> None:
-    succeed(
+    printed = succeed(
         *("endpoint", "--yes", "--model", MODEL, "--async", "--instances", 0),
         *("--most-instances", 2),
     )
+    assert f"predict scan.jpg --endpoint {NAME} --async\n" in printed
+    # moto leaves a nought out.
+    (runs,) = loopback.sagemaker().endpoints.values()
+    runs.production_variants[0]["CurrentInstanceCount"] = 0
+    assert re.search(rf"^endpoint +{NAME} +InService$", succeed("status"), re.M)
     output = _config()["AsyncInferenceConfig"]["OutputConfig"]
     assert output["S3OutputPath"] == f"s3://{loopback.BUCKET}/async/{NAME}/output"
     (variant,) = _config()["ProductionVariants"]

@@ -152,13 +152,6 @@ def test_one_that_cannot_be_removed_is_told_and_the_rest_goes(account: str) -> N
     assert loopback.all_names() == ["brain-tumor-execution"]
 
 
-def _sagemaker() -> Any:
-    """Give moto's SageMaker, for its things to be in states that moto never brings about."""
-    from moto.sagemaker.models import sagemaker_backends
-
-    return sagemaker_backends[loopback.ACCOUNT][loopback.REGION]
-
-
 def test_while_an_endpoint_is_left_the_bucket_the_image_and_the_role_stay(
     account: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,7 +165,7 @@ def test_while_an_endpoint_is_left_the_bucket_the_image_and_the_role_stay(
         raise ValidationError("Cannot delete an endpoint that is being updated")
 
     with monkeypatch.context() as patch:
-        patch.setattr(_sagemaker(), "delete_endpoint", refuse)
+        patch.setattr(loopback.sagemaker(), "delete_endpoint", refuse)
         result = deploy("delete", "--yes", "--with-user")
     assert result.exit_code == 1
     for kind in ("role brain-tumor-execution", f"bucket {loopback.BUCKET}", "repository"):
@@ -187,11 +180,11 @@ def test_an_endpoint_that_comes_up_is_waited_for_and_then_deleted(
     account: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _make_endpoint("brain-tumor-a", TAGS)
-    endpoint = _sagemaker().endpoints["brain-tumor-a"]
+    endpoint = loopback.sagemaker().endpoints["brain-tumor-a"]
     endpoint.endpoint_status = "Creating"
 
     def come_up(_: float) -> None:
-        assert "brain-tumor-a" in _sagemaker().endpoints
+        assert "brain-tumor-a" in loopback.sagemaker().endpoints
         endpoint.endpoint_status = "InService"
 
     monkeypatch.setattr(time, "sleep", come_up)
@@ -207,7 +200,7 @@ def test_a_pipeline_goes_when_its_steps_have_ended(
     _make_the_rest("brain-tumor", TAGS)
     sagemaker = loopback.client("sagemaker")
     sagemaker.start_pipeline_execution(PipelineName="brain-tumor")
-    (run,) = _sagemaker().pipelines["brain-tumor"].pipeline_executions.values()
+    (run,) = loopback.sagemaker().pipelines["brain-tumor"].pipeline_executions.values()
     run.pipeline_execution_status = "Stopping"
     listed = succeed("status")
     assert "Stopping  costs money by the hour" in listed
@@ -258,11 +251,11 @@ def test_a_job_costs_while_it_runs_and_while_its_machines_are_kept(
         Tags=TAGS,
     )
     # moto's jobs have ended, and it lists no warm pools.
-    listing = _sagemaker().list_training_jobs
+    listing = loopback.sagemaker().list_training_jobs
 
     def list_jobs(**given: Any) -> dict[str, Any]:
         (job,) = listing(**given)["TrainingJobSummaries"]
         return {"TrainingJobSummaries": [{**job, **state}]}
 
-    monkeypatch.setattr(_sagemaker(), "list_training_jobs", list_jobs)
+    monkeypatch.setattr(loopback.sagemaker(), "list_training_jobs", list_jobs)
     assert ("costs money by the hour" in succeed("status")) is paid
