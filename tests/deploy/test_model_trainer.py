@@ -18,6 +18,13 @@ from tests.deploy.tools import TOOLS, needs_sdk, needs_tool
 from tests.jobs import ROOT, SDK
 
 _TRAINER = "model-trainer"
+# The SDK reports from a daemon thread, which would end unheard with the snippet.
+_LINGER = """
+import threading
+for thread in threading.enumerate():
+    if thread.name == "sagemaker-telemetry":
+        thread.join(30)
+"""
 _SECTION = (ROOT / "docs/aws.md").read_text().split("### With ModelTrainer all the same")[1]
 
 
@@ -64,7 +71,7 @@ def _run(code: str, folder: Path) -> list[str]:
     (folder / "config.yaml").write_text(_block("yaml"))
     with loopback.refusing_server() as (proxy, asked):
         done = subprocess.run(
-            [SDK, "-c", code],
+            [SDK, "-c", code + _LINGER],
             cwd=folder,
             env={
                 **os.environ,
