@@ -11,6 +11,9 @@ from deploy.hosting import Hosting
 from deploy.options import aws_command
 from deploy.session import Aws
 
+# What `predict` has to be told of a kind.
+_ASKED_BY = {"async": " --async", "multi-model": " --target-model NAME.tar.gz"}
+
 
 @aws_command(
     "endpoint",
@@ -108,11 +111,8 @@ def endpoint(aws: Aws, name: str | None, **chosen: Any) -> None:
     if there and lives and chosen["update"]:
         chosen = _keep(running.options(aws, there), chosen)
     choice = _hosting(chosen)
-    if lives and not chosen["update"]:
-        raise DeployError(
-            f"The endpoint {name} is there already: exchange what it runs by --update, or give "
-            "another --name."
-        )
+    if lives:
+        _check_update(aws, name, chosen)
     again = " The shadow costs as much again." if chosen["shadow"] else ""
     aws.confirm(f"{choice.cost(aws)}{again}\n{'Update' if lives else 'Make'} {name}?")
     config = _make_config(aws, name, choice, chosen)
@@ -127,10 +127,22 @@ def endpoint(aws: Aws, name: str | None, **chosen: Any) -> None:
         _exchange(aws, name, config, hosting.deployment(choice, made), chosen)
     if chosen["wait"]:
         _scale(aws, name, choice, chosen)
-        how = {"async": " --async", "multi-model": " --target-model NAME.tar.gz"}.get(
-            choice.kind, ""
-        )
+        how = _ASKED_BY.get(choice.kind, "")
         aws.tell(f"Next: python -m deploy predict scan.jpg --endpoint {name}{how}")
+
+
+def _check_update(aws: Aws, name: str, chosen: dict[str, Any]) -> None:
+    """Refuse what an endpoint that is there cannot be given, before anything is made."""
+    if not chosen["update"]:
+        raise DeployError(
+            f"The endpoint {name} is there already: exchange what it runs by --update, or give "
+            "another --name."
+        )
+    if not chosen["wait"] and scaling.describe(aws, name):
+        raise DeployError(
+            f"{name} scales, which has to stop for an update and to start again after it: leave "
+            "out --no-wait."
+        )
 
 
 def _keep(runs: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
@@ -204,11 +216,6 @@ def _make_watching(aws: Aws, name: str, choice: Hosting, chosen: dict[str, Any])
 def _exchange(
     aws: Aws, name: str, config: str, deployment: dict[str, Any], chosen: dict[str, Any]
 ) -> None:
-    if not chosen["wait"] and scaling.describe(aws, name):
-        raise DeployError(
-            f"{name} scales, which has to stop for an update and to start again after it: leave "
-            "out --no-wait."
-        )
     with scaling.paused(aws, name):
         endpoint_life.update(aws, name, config, deployment)
         _wait(aws, name, config, chosen)

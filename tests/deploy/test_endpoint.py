@@ -321,6 +321,7 @@ def test_one_that_scales_is_not_left_alone_with_an_update(ready: str) -> None:
     result = deploy("endpoint", "--yes", "--model", OTHER, "--update", "--no-wait")
     assert result.exit_code == 1
     assert "leave out --no-wait" in result.output
+    assert len(loopback.client("sagemaker").list_models()["Models"]) == 1
     assert _scaling()[0] == [(1, 4)]
 
 
