@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from brain_tumor.errors import DataError
 from brain_tumor.images import SUFFIXES
@@ -65,7 +65,9 @@ def _is_zip(member: Member) -> bool:
 
 
 def _suffix(parts: tuple[str, ...]) -> str:
-    return PurePosixPath(parts[-1]).suffix.lower()
+    # Not by pathlib, which would keep each name in memory (`sys.intern`).
+    _, dot, ending = parts[-1].rpartition(".")
+    return (dot + ending).lower()
 
 
 def _is_hidden(name: str) -> bool:
@@ -118,7 +120,8 @@ def _zip_members(path: Path, stack: ExitStack) -> Iterator[Member]:
     for info in archive.infolist():
         _refuse_unsafe(path, info)
         # Some Windows tools write backslashes, against the format.
-        parts = PurePosixPath(info.filename.replace("\\", "/")).parts
+        names = info.filename.replace("\\", "/").split("/")
+        parts = tuple(name for name in names if name not in ("", "."))
         if not parts or any(map(_is_hidden, parts)):
             continue
         if info.is_dir() or _suffix(parts) in SUFFIXES:
