@@ -1,14 +1,17 @@
 """How long a job takes to its first step: run by `benchmarks.training first-step`.
 
-It trains as `train` does, in a process of its own, ends it after the first step, and prints one
-line of JSON, seconds since the process began. The least is importing TensorFlow and building the
-network; the data check is counted apart.
+    python -m benchmarks.first_step ML_DIR
+
+It is `brain-tumor train` on that folder, through sagemaker-training as always, but ends after the
+first step, and prints one line of JSON: seconds since the process began. The least is importing
+TensorFlow, as anybody imports it (in a process of its own), and building the network; the data
+check is counted apart.
 """
 
 import json
 import os
+import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,10 +19,11 @@ from typing import Any
 from unittest.mock import patch
 
 _SEEN: dict[str, float] = {}
+_IMPORT = "import time; t = time.time(); import tensorflow; print(time.time() - t)"
 
 
 def _age() -> float:
-    """Seconds since this process began (proc(5))."""
+    """Seconds since this process began, as whatever program (proc(5))."""
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     return time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
@@ -38,13 +42,15 @@ def _end_after_the_first_step(trainer: Any, images: Any, labels: Any) -> None:
     begun = _age()
     trainer._step(images, labels)
     ended = _age()
+    imported = float(subprocess.check_output([sys.executable, "-c", _IMPORT], text=True))
     apart = _SEEN["data check"]
-    least = _SEEN["import TensorFlow"] + _SEEN["build"] / 2
+    # Two are built: the one that learns, and the one that follows it.
+    built = _SEEN["build"] / 2
     figures = {
-        "import TensorFlow": _SEEN["import TensorFlow"],
-        "build the network": _SEEN["build"] / 2,
+        "import TensorFlow": imported,
+        "build the network": built,
         "to the first step, without the data check": begun - apart,
-        "ratio": (begun - apart) / least,
+        "ratio": (begun - apart) / (imported + built),
         "the first step itself": ended - begun,
         "data check": apart,
     }
@@ -52,37 +58,39 @@ def _end_after_the_first_step(trainer: Any, images: Any, labels: Any) -> None:
     os._exit(0)
 
 
+def _watching(identity_of: Callable[..., Any]) -> Callable[..., Any]:
+    """Watch training as well, which is imported by now; this process ends with it."""
+
+    def watching(*arguments: Any) -> Any:
+        from brain_tumor.training import fit, learn, network
+
+        patch.object(learn, "build_network", _timed("build", network.build_network)).start()
+        patch.object(fit.Trainer, "train_step", _end_after_the_first_step).start()
+        return identity_of(*arguments)
+
+    return watching
+
+
+def train() -> None:
+    """Train until the first step has been taken; called by sagemaker-training."""
+    from brain_tumor.training import channels, checkpoints, run
+
+    with (
+        patch.object(run, "read_channels", _timed("data check", channels.read_channels)),
+        patch.object(run, "identity_of", _watching(checkpoints.identity_of)),
+    ):
+        run.main()
+
+
 def main() -> None:
-    """Train until the first step has been taken."""
-    parts, backbone = Path(sys.argv[1]), sys.argv[2]
-    from brain_tumor.training import run
+    """Start as `brain-tumor train` does."""
+    from brain_tumor import cli
+    from brain_tumor.training import launch
 
-    before = _age()
-    import tensorflow  # noqa: F401 - it is the import that is timed
-
-    _SEEN["import TensorFlow"] = _age() - before
-    from brain_tumor.training import channels, cluster, fit, learn, network
-
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        data = folder / "train"
-        data.mkdir()
-        (data / "Train.zip").symlink_to((parts / "Train.zip").resolve())
-        job = run.Job(
-            hyperparameters={"backbone": backbone},
-            channels={"train": data},
-            input_data={},
-            model_dir=folder / "model",
-            output_dir=folder / "output",
-            hosts=cluster.read_hosts({"current_host": "algo-1", "hosts": ["algo-1"]}),
-            end=lambda cause: sys.exit(cause),
-        )
-        with (
-            patch.object(run, "read_channels", _timed("data check", channels.read_channels)),
-            patch.object(learn, "build_network", _timed("build", network.build_network)),
-            patch.object(fit.Trainer, "train_step", _end_after_the_first_step),
-        ):
-            run.train(job, lambda: False)
+    os.environ["SAGEMAKER_BASE_DIR"] = sys.argv[1]
+    os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
+    with patch.object(launch, "_MODULE", "benchmarks.first_step:train"):
+        cli.main(["train"])
 
 
 if __name__ == "__main__":

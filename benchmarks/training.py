@@ -16,6 +16,7 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -105,10 +106,12 @@ def measure_step(parts: Path, backbone: str, rounds: int) -> Iterator[dict[str, 
 
 def measure_first_step(parts: Path, backbone: str, rounds: int) -> Iterator[dict[str, Any]]:
     """Seconds from the start of `train` to its first step, and of the least that needs."""
-    command = [sys.executable, "-m", "benchmarks.first_step", str(parts), backbone]
     times = []
     for _ in range(rounds):
-        done = subprocess.run(command, capture_output=True, check=True, text=True)
+        with tempfile.TemporaryDirectory() as folder:
+            lay_out(Path(folder), parts, {"backbone": backbone})
+            command = [sys.executable, "-m", "benchmarks.first_step", folder]
+            done = subprocess.run(command, capture_output=True, check=True, text=True)
         times.append(json.loads(done.stdout.splitlines()[-1]))
     medians = {name: round(statistics.median(t[name] for t in times), 2) for name in times[0]}
     yield {"network": backbone, **medians}
