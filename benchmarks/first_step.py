@@ -5,7 +5,7 @@
 It is `brain-tumor train` on that folder, through sagemaker-training as always, but ends after the
 first step, and prints one line of JSON: seconds since the process began. The least is importing
 TensorFlow, as anybody imports it (in a process of its own), and building the network; the data
-check is counted apart.
+check is counted apart, with the import of what it alone needs.
 """
 
 import json
@@ -58,7 +58,7 @@ def _end_after_the_first_step(trainer: Any, images: Any, labels: Any) -> None:
     os._exit(0)
 
 
-def _watching(identity_of: Callable[..., Any]) -> Callable[..., Any]:
+def _watching(call: Callable[..., Any]) -> Callable[..., Any]:
     """Watch training as well, which is imported by now; this process ends with it."""
 
     def watching(*arguments: Any) -> Any:
@@ -66,18 +66,18 @@ def _watching(identity_of: Callable[..., Any]) -> Callable[..., Any]:
 
         patch.object(learn, "build_network", _timed("build", network.build_network)).start()
         patch.object(fit.Trainer, "train_step", _end_after_the_first_step).start()
-        return identity_of(*arguments)
+        return call(*arguments)
 
     return watching
 
 
 def train() -> None:
     """Train until the first step has been taken; called by sagemaker-training."""
-    from brain_tumor.training import channels, checkpoints, run
+    from brain_tumor.training import agreement, run
 
     with (
-        patch.object(run, "read_channels", _timed("data check", channels.read_channels)),
-        patch.object(run, "identity_of", _watching(checkpoints.identity_of)),
+        patch.object(run, "_read_data", _timed("data check", run._read_data)),
+        patch.object(run, "require_the_same", _watching(agreement.require_the_same)),
     ):
         run.main()
 

@@ -179,7 +179,7 @@ if sys.argv and sys.argv[0].endswith("train"):
     import brain_tumor.training.run as run
     def fail(*_):
         exec(os.environ["FAULT"])
-    run.read_channels = fail
+    run._read_data = fail
 """
 
 

@@ -1,8 +1,9 @@
 """A training job from beginning to end, in chapters; `main` is what sagemaker-training calls.
 
 The toolkit's `train` script reads SAGEMAKER_TRAINING_MODULE=brain_tumor.training.run:main and calls
-`main` in its own process. /opt/ml is known here through the toolkit alone. TensorFlow is imported
-only once hyperparameters and data are found to be in order, and what evaluates after training.
+`main` in its own process. /opt/ml is known here through the toolkit alone. Each chapter imports
+what it needs: TensorFlow once hyperparameters and data are found to be in order, what evaluates
+after training.
 """
 
 import logging
@@ -14,16 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from brain_tumor import artifact
-from brain_tumor.data.neighbours import find_pairs
-from brain_tumor.data.pair_cache import remembering
-from brain_tumor.data.report import write_report
 from brain_tumor.errors import BrainTumorError
 from brain_tumor.logs import configure_logging
 from brain_tumor.resources import release_memory
 from brain_tumor.settings import load_settings
 from brain_tumor.training.agreement import require_the_same
-from brain_tumor.training.channels import Channels, read_channels
-from brain_tumor.training.checkpoints import Checkpoints, identity_of, pack, unpack
 from brain_tumor.training.cluster import Cluster, Hosts, read_hosts
 from brain_tumor.training.failure import (
     FailureFile,
@@ -37,7 +33,6 @@ from brain_tumor.training.former import FormerModel, read_former
 from brain_tumor.training.hyperparameter_parsing import parse_hyperparameters
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.imports import without
-from brain_tumor.training.input_data import read_input_data_config
 from brain_tumor.training.meeting import join
 from brain_tumor.training.metrics import LEAK_FREE_ACCURACY, TEST_ACCURACY, Validation
 from brain_tumor.training.record import Past, Record
@@ -45,6 +40,7 @@ from brain_tumor.training.schedule import Deadline
 from brain_tumor.training.stop import StopSignal
 
 if TYPE_CHECKING:
+    from brain_tumor.training.channels import Channels
     from brain_tumor.training.evaluation import Evaluation
     from brain_tumor.training.metrics import Training
     from brain_tumor.training.quality import Findings
@@ -149,12 +145,7 @@ def _train(
 
     # --- Data ---
     artifact.remove_leftovers(job.model_dir)
-    configs = read_input_data_config(job.input_data)
-    search = remembering(job.warm_pool_cache) if job.warm_pool_cache else find_pairs
-    channels = read_channels(job.channels, parameters, configs, search, cluster, stop_asked)
-    if cluster.is_chief:
-        with writing_to(job.output_dir):
-            write_report(channels.report, job.output_dir, "training job")
+    channels = _read_data(job, parameters, stop_asked, cluster)
     # What the search for copies freed: 0.3 GB after 100,000 scans.
     release_memory()
     former = None
@@ -162,6 +153,8 @@ def _train(
         former = read_former(job.channels[_FORMER], parameters, channels.class_names)
 
     # --- What training depends on is the same on all hosts ---
+    from brain_tumor.training.checkpoints import Checkpoints, identity_of, pack, unpack
+
     with without("sklearn", "matplotlib"):
         from brain_tumor.training import events, learn
 
@@ -233,6 +226,25 @@ def _train(
     log.info("The model is in %s, the reports are in %s", job.model_dir, job.output_dir)
 
 
+def _read_data(
+    job: Job, parameters: Hyperparameters, stop_asked: Callable[[], bool], cluster: Cluster
+) -> "Channels":
+    """Read the channels, search them for copies, and report on them."""
+    from brain_tumor.data.neighbours import find_pairs
+    from brain_tumor.data.pair_cache import remembering
+    from brain_tumor.data.report import write_report
+    from brain_tumor.training.channels import read_channels
+    from brain_tumor.training.input_data import read_input_data_config
+
+    configs = read_input_data_config(job.input_data)
+    search = remembering(job.warm_pool_cache) if job.warm_pool_cache else find_pairs
+    channels = read_channels(job.channels, parameters, configs, search, cluster, stop_asked)
+    if cluster.is_chief:
+        with writing_to(job.output_dir):
+            write_report(channels.report, job.output_dir, "training job")
+    return channels
+
+
 def _announce(findings: "Findings") -> None:
     """Say the result, a leak loudly, and print the metric lines that the platform matches."""
     from brain_tumor.training.summary import headline_sentence, leak_sentence
@@ -249,7 +261,7 @@ def _announce(findings: "Findings") -> None:
 
 
 def _model_info(
-    channels: Channels,
+    channels: "Channels",
     parameters: Hyperparameters,
     temperature: float,
     thresholds: dict[str, float],
