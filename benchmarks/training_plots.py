@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 RESULTS = Path(__file__).with_name("training.jsonl")
@@ -15,7 +16,7 @@ def draw_plots(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     lines = [json.loads(line) for line in RESULTS.read_text().splitlines()]
     _draw_images(_latest(lines, "images", "images"), folder / "training_images.svg")
-    _draw_workers(_latest(lines, "workers", "workers"), folder / "training_workers.svg")
+    _draw_workers(_latest(lines, "workers", "network", "workers"), folder / "training_workers.svg")
     _draw_sizes(_latest(lines, "sizes", "network", "pixels"), folder / "training_sizes.svg")
 
 
@@ -40,24 +41,27 @@ def _draw_images(rows: list[dict[str, Any]], path: Path) -> None:
 
 def _draw_workers(rows: list[dict[str, Any]], path: Path) -> None:
     figure = Figure((4, 3.2), layout="constrained")
-    axes = figure.subplots()
-    counts = [row["workers"] for row in rows]
-    axes.bar(counts, [row["CPU-ms an image"] for row in rows], width=0.5)
-    axes.set(xticks=counts, xlabel="workers", ylabel="CPU-ms an image", title="all together")
+    axes = _cost_by(figure, rows, "workers")
+    axes.set(xticks=[1, 2, 3], xlabel="workers", title="96 pixels, all together")
     _save(figure, path)
 
 
 def _draw_sizes(rows: list[dict[str, Any]], path: Path) -> None:
     figure = Figure((4, 3.2), layout="constrained")
+    _cost_by(figure, rows, "pixels").set(xlabel="image size, pixels", title="a training step")
+    _save(figure, path)
+
+
+def _cost_by(figure: Figure, rows: list[dict[str, Any]], what: str) -> Axes:
+    """Draw a line for each network."""
     axes = figure.subplots()
     for network in sorted({row["network"] for row in rows}):
         own = [row for row in rows if row["network"] == network]
         figures = [row["CPU-ms an image"] for row in own]
-        axes.plot([row["pixels"] for row in own], figures, marker="o", label=network)
-    axes.set(xlabel="image size, pixels", ylabel="CPU-ms an image", ylim=(0, None))
-    axes.set_title("a training step")
+        axes.plot([row[what] for row in own], figures, marker="o", label=network)
+    axes.set(ylabel="CPU-ms an image", ylim=(0, None))
     axes.legend()
-    _save(figure, path)
+    return axes
 
 
 def _save(figure: Figure, path: Path) -> None:
