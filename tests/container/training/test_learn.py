@@ -38,7 +38,8 @@ def test_the_real_network_learns_what_can_be_learnt(learnt: Learnt) -> None:
     assert learnt.training.validation.accuracy == 1.0
 
 
-@pytest.mark.parametrize("lessons", [0, 2])
+# With fewer lessons it is chance whether so few steps have settled.
+@pytest.mark.parametrize("lessons", [0, 4])
 def test_a_soup_learns_it_too_and_serves_the_weights_it_reports(
     lessons: int, learnt: Learnt
 ) -> None:
