@@ -25,10 +25,11 @@ class Sampler:
     ) -> None:
         """Take the picture, the near-duplicate group and the class of each row."""
         self._seed = seed
-        order = np.argsort(pictures, kind="stable")
-        _, first = np.unique(pictures[order], return_index=True)
-        self._copies: list[NDArray[np.intp]] = np.split(order, first[1:])
-        rows = order[first]
+        # The rows of a picture stand side by side.
+        self._order = np.argsort(pictures, kind="stable")
+        _, self._first = np.unique(pictures[self._order], return_index=True)
+        self._end = np.append(self._first[1:], len(self._order))
+        rows = self._order[self._first]
         self._shares = _shares(groups[rows], [labels[row] for row in rows])
         self.scans = len(rows)
 
@@ -41,7 +42,8 @@ class Sampler:
         positions = (np.arange(self.scans) + rng.random()) / self.scans
         drawn = np.searchsorted(np.cumsum(self._shares), positions, side="right")
         pictures = rng.permutation(np.minimum(drawn, self.scans - 1))
-        return np.array([rng.choice(self._copies[p]) for p in pictures], np.int32)
+        copies = (self._order[self._first[p] : self._end[p]] for p in pictures)
+        return np.array([rng.choice(rows) for rows in copies], np.int32)
 
 
 def _shares(groups: NDArray[np.int32], labels: Sequence[str]) -> NDArray[np.float64]:

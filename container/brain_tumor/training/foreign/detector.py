@@ -116,16 +116,18 @@ def fit_detector(
     size, watched = train.shape[1], watch(network)
     some, held = _some(train, _SCANS, random), _some(val, _VALIDATION_SCANS, random)
     kinds = [kind for kind in (*DRAWN, *SPOILT) if kind not in UNSEEN]
-    bank = draw_bank(kinds, pictures_of_each(len(some)), size, seed, some)
     # Varied as the drawn pictures are: else a rotated or a dim scan would look drawn.
-    scans = read_statistics(watched, np.concatenate([some, _varied(some[::2], random)]))
-    held_back = read_statistics(watched, np.concatenate([held, _varied(held, random)]))
-    detector = _fit(scans, read_statistics(watched, bank.pixels), held_back)
-    others = draw_bank(kinds, pictures_of_each(len(held)) // 2, size, seed + 1, held)
-    known, drawn = (
-        np.asarray(detector.score(values))
-        for values in (held_back, read_statistics(watched, others.pixels))
-    )
+    scans = read_statistics(watched, some, _varied(some[::2], random))
+    held_back = read_statistics(watched, held, _varied(held, random))
+
+    def drawn_from(scans: Pixels, each: int, seed: int) -> Floats:
+        # No picture is held longer than it takes to read it.
+        return read_statistics(watched, draw_bank(kinds, each, size, seed, scans).pixels)
+
+    foreign = drawn_from(some, pictures_of_each(len(some)), seed)
+    detector = _fit(scans, foreign, held_back)
+    others = drawn_from(held, pictures_of_each(len(held)) // 2, seed + 1)
+    known, drawn = (np.asarray(detector.score(values)) for values in (held_back, others))
     highest, lowest = float(np.quantile(known, _ALLOWED)), float(np.quantile(drawn, 1 - 0.95))
     margin = _MARGIN if len(held) >= _FEW else _MARGIN_OF_FEW
     threshold = highest + margin * max(0.0, lowest - highest)

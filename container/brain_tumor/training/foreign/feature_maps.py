@@ -48,13 +48,17 @@ def statistics(maps: Sequence[tf.Tensor]) -> tf.Tensor:
     return tf.concat(each, axis=1)
 
 
-def read_statistics(watched: keras.Model, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Run (n, size, size) scans through a watched network: (n, statistics) float32."""
+def read_statistics(watched: keras.Model, *parts: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Run parts of (n, size, size) scans through a watched network: (all n, statistics) float32."""
     call = tf.function(
         lambda images: statistics(watched(images, training=False)[1:]),
         input_signature=[tf.TensorSpec((None, *watched.input_shape[1:]), tf.float32)],
     )
-    batches = (pixels[start : start + _BATCH] for start in range(0, len(pixels), _BATCH))
+    batches = (
+        pixels[start : start + _BATCH]
+        for pixels in parts
+        for start in range(0, len(pixels), _BATCH)
+    )
     return np.concatenate(
         [call(tf.constant(batch[..., np.newaxis], tf.float32)).numpy() for batch in batches]
     )
