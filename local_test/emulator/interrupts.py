@@ -9,6 +9,17 @@ from types import FrameType
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+def interrupt_behind(error: BaseException) -> SystemExit | None:
+    """Return the end that a signal asked for, where an error took its place on the way out.
+
+    A queue that a signal interrupts may fail to give up its lock ("release unlocked lock").
+    """
+    cause = error.__context__
+    while cause is not None and not isinstance(cause, SystemExit):
+        cause = cause.__context__
+    return cause
+
+
 class Interrupts:
     """Turns signals into SystemExit, which unwinds all `with` blocks; a shell's 128 + number."""
 

@@ -17,6 +17,7 @@ from local_test.emulator.check.rules_serving import ENDING, SERVING
 from local_test.emulator.check.rules_training import TRAINING
 from local_test.emulator.check.serving import Serving
 from local_test.emulator.errors import EmulatorError
+from local_test.emulator.interrupts import interrupt_behind
 
 # Those that end the server come last.
 ALL: Sequence[Rule[Any]] = [
@@ -91,5 +92,7 @@ def judge(rules: Sequence[Rule[Any]], evidence: Evidence) -> Iterator[Verdict]:
         # A fault of the caller's, the engine's or our own: the image is not to blame, and the
         # other rules can still be tested.
         except Exception as error:
+            if (interrupt := interrupt_behind(error)) is not None:
+                raise interrupt from error
             outcome = Outcome("ERROR", f"{type(error).__name__}: {error}")
         yield Verdict(rule, outcome)

@@ -1,5 +1,6 @@
 """What becomes of a rule whose evidence cannot be had."""
 
+import threading
 from typing import Any, cast
 from xml.etree import ElementTree
 
@@ -22,6 +23,10 @@ def _rule(identifier: str, error: Exception | None) -> Rule[Any]:
     return Rule(identifier, "It is there.", "a page", "an endpoint", "Make it.", check)
 
 
+_NOTHING = cast(Any, None)
+_EVIDENCE = Evidence(_NOTHING, cast(Jobs, _NOTHING), cast(Serving, _NOTHING))
+
+
 @pytest.fixture
 def verdicts() -> list[Verdict]:
     rules = [
@@ -31,9 +36,20 @@ def verdicts() -> list[Verdict]:
         _rule("TEST-04", KeyError("a fault of the rule's own")),
         _rule("TEST-05", None),
     ]
-    nothing = cast(Any, None)
-    found = Evidence(nothing, cast(Jobs, nothing), cast(Serving, nothing))
-    return list(judge(rules, found))
+    return list(judge(rules, _EVIDENCE))
+
+
+def test_a_signal_ends_the_check_though_a_lock_failed_on_the_way_out() -> None:
+    def check(_evidence: object) -> Outcome:
+        lock = threading.Lock()
+        with lock:
+            lock.release()
+            raise SystemExit(143)
+
+    rule: Rule[Any] = Rule("TEST-01", "It ends.", "a page", "an endpoint", "End it.", check)
+    with pytest.raises(SystemExit) as left:
+        list(judge([rule], _EVIDENCE))
+    assert left.value.code == 143
 
 
 def test_only_what_is_not_tested_does_not_apply_and_the_other_rules_go_on(
