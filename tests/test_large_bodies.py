@@ -97,6 +97,14 @@ def test_a_body_above_the_limit_is_refused_while_it_is_still_being_sent(started:
             assert b"BRAIN_TUMOR_MAX_BODY_MB" in response.read()
 
 
+def test_a_client_that_sends_all_before_it_reads_gets_the_413_and_no_reset(
+    started: Server,
+) -> None:
+    body = bytes(100_000_001)
+    for _ in range(10):
+        assert started.request("POST", "/invocations", body, {"Content-Type": "x"}).status == 413
+
+
 def _many(count: int) -> bytes:
     return b"[[0, 255], [100, 50]]\n" * count
 

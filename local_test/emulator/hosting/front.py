@@ -100,6 +100,8 @@ class Handler(BaseHTTPRequestHandler):
         except ConnectionError:
             raise
         except Exception as error:
+            # It is not known how much of the call was read.
+            self.close_connection |= not isinstance(error, ApiError)
             self._refuse(self._told(error))
 
     def _told(self, error: Exception, fault: type[ApiError] = ApiError) -> ApiError:
@@ -110,8 +112,6 @@ class Handler(BaseHTTPRequestHandler):
             self.note(str(error))
         else:
             self.note("".join(traceback.format_exception(error)))
-        # It is not known how much of the call was read.
-        self.close_connection = True
         return fault(f"{type(error).__name__}: {error}")
 
     def _answered(self, body: bytes) -> None:
@@ -183,6 +183,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in {"x-amzn-RequestId": str(uuid.uuid4()), **headers}.items():
             self.send_header(name, value)
+        if self.close_connection:
+            # Otherwise the caller may send its next call into a connection that ends.
+            self.send_header("Connection", "close")
         self.end_headers()
 
     def log_message(self, *_: object) -> None:

@@ -65,6 +65,9 @@ def test_a_fault_of_the_emulator_is_internal_failure_with_500_and_stands_in_the_
             assert refused.value.response["Error"]["Code"] == "InternalFailure"
             assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
             assert str(error) in refused.value.response["Error"]["Message"]
+            # So that the next call does not go into a connection that ends.
+            headers = refused.value.response["ResponseMetadata"]["HTTPHeaders"]
+            assert headers["connection"] == "close"
     assert [note.startswith(noted) for note in notes] == [True, True]
 
 
