@@ -23,7 +23,7 @@ from brain_tumor.data.archive import Scan
 from brain_tumor.data.duplicates import find_duplicates
 from brain_tumor.data.neighbours import NO_PAIRS, turn
 from brain_tumor.data.stored_pixels import StoredPixels
-from brain_tumor.data.table import ScanTable
+from brain_tumor.data.table import CUES, ScanTable
 from brain_tumor.data.thumbnails import Thumbnails, draw_thumbnails
 
 _SIZE = 112
@@ -103,7 +103,8 @@ def _read(plan: _Plan) -> tuple[ScanTable, float]:
     numbers = np.arange(count, dtype=np.int32)
     scans = [Scan(f"{row}.jpg", "synthetic", None) for row in range(count)]
     nothing = StoredPixels(0, 0)
-    table = ScanTable(scans, digests, nothing, [], numbers, numbers, thumbnails, [], NO_PAIRS)
+    cues = np.zeros(count, CUES)
+    table = ScanTable(scans, digests, nothing, [], numbers, numbers, thumbnails, cues, NO_PAIRS)
     return table, seconds
 
 

@@ -126,10 +126,11 @@ def _best_rows(table: ScanTable) -> list[int]:
     rows = np.array([row for group in groups for row in group], np.intp)
     poses = compare(table.thumbnails, rows, first).pose.tolist()
     pose = dict(zip(rows.tolist(), poses, strict=True))
+    grey = (table.cues["mode"] == b"L").tolist()
     best = []
     for group in groups:
         common = Counter(pose[row] for row in group)
-        best.append(min(group, key=lambda r: (table.cues[r].mode != "L", -common[pose[r]], r)))
+        best.append(min(group, key=lambda r: (not grey[r], -common[pose[r]], r)))
     return best
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from brain_tumor import images
 from brain_tumor.data.ahead import map_ahead
@@ -17,7 +18,7 @@ from brain_tumor.data.archive import Scan
 from brain_tumor.data.duplicates import find_duplicates
 from brain_tumor.data.neighbours import NO_PAIRS
 from brain_tumor.data.stored_pixels import StoredPixels
-from brain_tumor.data.table import Cues, Damaged, ScanTable
+from brain_tumor.data.table import CUES, Damaged, ScanTable
 from brain_tumor.data.thumbnails import Thumbnails, draw_thumbnails
 from brain_tumor.errors import DataError, ImageError
 
@@ -91,7 +92,8 @@ class _Decoded:
     """(size, size)."""
     thumbnails: tuple[images.Pixels, images.Pixels]
     digest: str
-    cues: Cues
+    cues: NDArray[np.void]
+    """One of CUES, of shape ()."""
 
 
 def _decode(item: tuple[Scan, bytes | DataError], size: int) -> _Decoded | Damaged:
@@ -117,7 +119,7 @@ class _Rows:
     def __init__(self, size: int) -> None:
         self._pixels = StoredPixels(size, size)
         self._thumbnails = Thumbnails.empty()
-        self._rest: dict[int, tuple[Scan, str, Cues]] = {}
+        self._rest: dict[int, tuple[Scan, str, NDArray[np.void]]] = {}
 
     def put(self, row: int, decoded: _Decoded) -> None:
         stores = self._pixels, self._thumbnails.whole, self._thumbnails.head
@@ -136,26 +138,19 @@ class _Rows:
             pictures=np.arange(len(kept), dtype=np.int32),
             groups=np.arange(len(kept), dtype=np.int32),
             thumbnails=self._thumbnails.rows(kept),
-            cues=[cues for _, _, cues in rest],
+            cues=np.array([cues for _, _, cues in rest], CUES),
             pairs=NO_PAIRS,
         )
 
 
-def _cues(data: bytes, pixels: images.Pixels) -> Cues:
+def _cues(data: bytes, pixels: images.Pixels) -> NDArray[np.void]:
     kind, mode = images.format_and_mode(data)
     height, width = pixels.shape
     ring = max(1, min(height, width) // 28)  # 8 pixels of 224
     border = np.ones(pixels.shape, bool)
     border[ring:-ring, ring:-ring] = False
-    return Cues(
-        format=kind,
-        mode=mode,
-        width=width,
-        height=height,
-        bytes=len(data),
-        border=float(pixels[border].mean()),
-        bright=float(np.percentile(pixels, 99)),
-    )
+    ring_grey, bright = pixels[border].mean(), np.percentile(pixels, 99)
+    return np.array((kind, mode, width, height, len(data), ring_grey, bright), CUES)
 
 
 @dataclass(frozen=True)

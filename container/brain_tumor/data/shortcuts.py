@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from brain_tumor.data.neighbours import turn
 from brain_tumor.data.stored_pixels import StoredPixels
-from brain_tumor.data.table import Cues, ScanTable
+from brain_tumor.data.table import ScanTable
 
 CLEAR_MARGIN = 0.1
 """A cue that beats the largest class's share by so much is named in words."""
@@ -25,15 +25,17 @@ _TINY = 16
 _MIRROR = 1
 _BLOCK = 512
 
-_NAMED: dict[str, Callable[[Cues], str]] = {
-    "format": lambda cue: cue.format,
-    "colour mode": lambda cue: cue.mode,
-    "width x height": lambda cue: f"{cue.width} x {cue.height}",
+_NAMED: dict[str, Callable[[NDArray[np.void]], NDArray[np.str_]]] = {
+    "format": lambda cues: cues["format"].astype(str),
+    "colour mode": lambda cues: cues["mode"].astype(str),
+    "width x height": lambda cues: np.array(
+        [f"{width} x {height}" for width, height in cues[["width", "height"]].tolist()]
+    ),
 }
-_MEASURED: dict[str, Callable[[Cues], float]] = {
-    "file bytes": lambda cue: float(cue.bytes),
-    "mean grey of the border": lambda cue: cue.border,
-    "99th percentile of grey": lambda cue: cue.bright,
+_MEASURED = {
+    "file bytes": "bytes",
+    "mean grey of the border": "border",
+    "99th percentile of grey": "bright",
 }
 
 
@@ -78,12 +80,12 @@ def measure_shortcuts(table: ScanTable) -> Shortcuts:
         return Shortcuts(majority=1, cues={}, clear=[], nearest_neighbour=None)
     second_half = _second_half(table.groups)
     cues = {}
-    for name, text in _NAMED.items():
-        values = np.array([text(cue) for cue in table.cues])
+    for name, texts in _NAMED.items():
+        values = texts(table.cues)
         by_class = {label: _commonest(values[labels == label]) for label in names.tolist()}
         cues[name] = Cue(accuracy=_score(values, labels, second_half), by_class=by_class)
-    for name, number in _MEASURED.items():
-        numbers = np.array([number(cue) for cue in table.cues])
+    for name, field in _MEASURED.items():
+        numbers = table.cues[field]
         by_class = {label: f"{np.median(numbers[labels == label]):.4g}" for label in names.tolist()}
         edges = np.quantile(numbers, np.linspace(0, 1, _BINS + 1)[1:-1])
         accuracy = _score(np.searchsorted(edges, numbers).astype(str), labels, second_half)

@@ -51,7 +51,7 @@ class StoredPixels:
         stored = cls(*parts[0].shape[1:])
         for part in parts:
             for start in range(0, len(part), _BLOCK):
-                stored._write(len(stored), part[start : start + _BLOCK])
+                stored.append(part[start : start + _BLOCK])
         return stored
 
     def __len__(self) -> int:
@@ -73,6 +73,14 @@ class StoredPixels:
             DiskFullError: the folder of temporary files is full.
         """
         self._write(row, picture[np.newaxis])
+
+    def append(self, pictures: Pixels) -> None:
+        """Write (m, height, width) behind the last row; not for rows that were picked of others.
+
+        Raises:
+            DiskFullError: the folder of temporary files is full.
+        """
+        self._write(len(self), pictures)
 
     def rows(self, chosen: Rows) -> "StoredPixels":
         """Give these rows only, in this order; nothing is read or copied."""

@@ -21,21 +21,23 @@ class Damaged:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Cues:
-    """What a file tells beside the brain in it; a class must not be predictable from it."""
+CUES = np.dtype(
+    [
+        ("format", "S16"),
+        ("mode", "S16"),
+        ("width", np.int32),
+        ("height", np.int32),
+        ("bytes", np.int64),
+        ("border", np.float64),
+        ("bright", np.float64),
+    ]
+)
+"""What a file tells beside the brain in it; a class must not be predictable from it.
 
-    format: str
-    """As Pillow names it: JPEG, PNG, ..."""
-    mode: str
-    """As Pillow names it: L is grey, RGB is colour."""
-    width: int
-    height: int
-    bytes: int
-    border: float
-    """Mean grey value of the outer ring, a 28th of the width deep, 0-255."""
-    bright: float
-    """99th percentile of the grey values, 0-255."""
+`format` and `mode` as Pillow names them (JPEG, PNG, ...; L is grey, RGB is colour); pixels and
+bytes; the mean grey value of the outer ring, a 28th of the width deep, and the 99th percentile of
+the grey values, both 0-255.
+"""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class ScanTable:
     groups: NDArray[np.int32]
     """(n,) number of the near-duplicate group of a row; a picture lies in one group as a whole."""
     thumbnails: Thumbnails
-    cues: list[Cues]
+    cues: NDArray[np.void]
+    """(n,) of CUES."""
     pairs: Pairs
     """Rows that resemble each other; of files equal to the bit only the first is in a pair. None
     in a table of picked rows."""
@@ -82,7 +85,7 @@ class ScanTable:
             pictures=self.pictures[places],
             groups=self.groups[places],
             thumbnails=self.thumbnails.rows(places),
-            cues=[self.cues[i] for i in indices],
+            cues=self.cues[places],
             pairs=NO_PAIRS,
         )
 
@@ -104,6 +107,6 @@ def join(tables: Sequence[ScanTable]) -> ScanTable:
         pictures=np.arange(count, dtype=np.int32),
         groups=np.arange(count, dtype=np.int32),
         thumbnails=Thumbnails.joined([table.thumbnails for table in tables]),
-        cues=[cue for table in tables for cue in table.cues],
+        cues=np.concatenate([table.cues for table in tables]),
         pairs=NO_PAIRS,
     )

@@ -9,8 +9,11 @@ what inputdataconfig.json calls it, which in local mode says nothing.
 import io
 import json
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +22,7 @@ from brain_tumor.data.archive import Folders, Scan, Side
 from brain_tumor.data.neighbours import NO_PAIRS
 from brain_tumor.data.scans import Classes
 from brain_tumor.data.stored_pixels import StoredPixels
-from brain_tumor.data.table import Cues, Damaged, ScanTable
+from brain_tumor.data.table import Damaged, ScanTable
 from brain_tumor.data.thumbnails import Thumbnails
 from brain_tumor.training.cluster import Cluster
 
@@ -27,6 +30,10 @@ log = logging.getLogger(__name__)
 
 Tables = dict[Side, ScanTable]
 _SIDES: tuple[Side, ...] = ("train", "val", "test")
+ROUND = 128
+"""Rows of a side that a host sends at once: 6 MB at 208 pixels, however large the data set is."""
+_Rows = dict[str, list[int]]
+"""Side -> numbers of the rows of a host's table."""
 _Key = tuple[str, str, str]
 """Side, file and digest of a scan: the same on two hosts is the same scan."""
 
@@ -66,19 +73,18 @@ def pool(tables: Tables, cluster: Cluster) -> Tables:
     ]
     if all(each == keys[0] for each in keys):
         return tables
-    # The first host that has a scan sends it.
-    known = {key for before in keys[: cluster.hosts.index] for key in before}
-    sent = {
-        side: table.rows([row for row, key in enumerate(_keys({side: table})) if key not in known])
-        for side, table in tables.items()
-    }
-    parts = [unpack(payload) for payload in cluster.from_each(lambda: pack(sent))]
-    _log_counts(parts, cluster.hosts.names)
-    sides = {side: [part[side] for part in parts if side in part] for side in _SIDES}
-    return {side: _joined(shares) for side, shares in sides.items() if shares}
+    shares = _shares(keys)
+    _log_counts(shares, cluster.hosts.names)
+    incoming: dict[Side, _Incoming] = {}
+    for start in range(0, max(map(_longest, shares)), ROUND):
+        sent = _slice(tables, shares[cluster.hosts.index], start)
+        for payload in cluster.from_each(partial(pack, sent)):
+            for side, part in unpack(payload).items():
+                incoming.setdefault(side, _Incoming()).add(part)
+    return {side: incoming[side].table() for side in _SIDES if side in incoming}
 
 
-def _keys(tables: Mapping[Side, ScanTable]) -> list[_Key]:
+def _keys(tables: Tables) -> list[_Key]:
     return [
         (side, scan.file, digest)
         for side, table in tables.items()
@@ -86,33 +92,83 @@ def _keys(tables: Mapping[Side, ScanTable]) -> list[_Key]:
     ]
 
 
-def _log_counts(parts: Sequence[Tables], hosts: Sequence[str]) -> None:
+def _shares(keys: Sequence[Sequence[_Key]]) -> list[_Rows]:
+    """Say which rows each host sends: the first that has a scan sends it."""
+    known: set[_Key] = set()
+    shares = []
+    for own in keys:
+        rows: _Rows = {}
+        counts: Counter[str] = Counter()
+        for key in own:
+            if key not in known:
+                rows.setdefault(key[0], []).append(counts[key[0]])
+            counts[key[0]] += 1
+        known.update(own)
+        shares.append(rows)
+    return shares
+
+
+def _longest(share: _Rows) -> int:
+    # A host that sends no scan may still tell what is damaged.
+    return max(map(len, share.values()), default=1)
+
+
+def _log_counts(shares: Sequence[_Rows], hosts: Sequence[str]) -> None:
     counts = {
-        host: {str(side): len(table) for side, table in part.items()}
-        for host, part in zip(hosts, parts, strict=True)
+        host: {side: len(rows) for side, rows in share.items()}
+        for host, share in zip(hosts, shares, strict=True)
     }
     log.info("Scans that each host adds to those of the hosts before it: %s", counts)
 
 
-def _joined(tables: Sequence[ScanTable]) -> ScanTable:
-    digests = [digest for table in tables for digest in table.digests]
-    scans = _told_apart([scan for table in tables for scan in table.scans], digests)
-    order = sorted(range(len(scans)), key=lambda row: scans[row].file)
-    cues = [cue for table in tables for cue in table.cues]
-    return ScanTable(
-        scans=[scans[row] for row in order],
-        digests=[digests[row] for row in order],
-        pixels=StoredPixels.of(*(table.pixels for table in tables)).rows(order),
-        damaged=sorted(
-            {entry for table in tables for entry in table.damaged},
-            key=lambda entry: (entry.file, entry.reason),
-        ),
-        pictures=np.arange(len(order), dtype=np.int32),
-        groups=np.arange(len(order), dtype=np.int32),
-        thumbnails=Thumbnails.joined([table.thumbnails for table in tables]).rows(order),
-        cues=[cues[row] for row in order],
-        pairs=NO_PAIRS,
-    )
+def _slice(tables: Tables, share: _Rows, start: int) -> Tables:
+    """Pick what a host sends in one round; what is damaged goes with the first."""
+    return {
+        side: replace(
+            table.rows(share.get(side, [])[start : start + ROUND]),
+            damaged=[] if start else table.damaged,
+        )
+        for side, table in tables.items()
+    }
+
+
+class _Incoming:
+    """The rows of a side as they come in from the hosts."""
+
+    def __init__(self) -> None:
+        self._scans: list[Scan] = []
+        self._digests: list[str] = []
+        self._damaged: set[Damaged] = set()
+        self._cues: list[NDArray[np.void]] = []
+        self._stores: list[StoredPixels] = []
+
+    def add(self, part: ScanTable) -> None:
+        """Take some rows; their pictures go behind those that are there, into the same files."""
+        self._scans += part.scans
+        self._digests += part.digests
+        self._damaged.update(part.damaged)
+        self._cues.append(part.cues)
+        pictures = [part.pixels, part.thumbnails.whole, part.thumbnails.head]
+        self._stores = self._stores or [StoredPixels(*store.shape[1:]) for store in pictures]
+        for store, more in zip(self._stores, pictures, strict=True):
+            store.append(more[:])
+
+    def table(self) -> ScanTable:
+        """Put them into the order of their file names."""
+        scans = _told_apart(self._scans, self._digests)
+        order = sorted(range(len(scans)), key=lambda row: scans[row].file)
+        pixels, whole, head = (store.rows(order) for store in self._stores)
+        return ScanTable(
+            scans=[scans[row] for row in order],
+            digests=[self._digests[row] for row in order],
+            pixels=pixels,
+            damaged=sorted(self._damaged, key=lambda entry: (entry.file, entry.reason)),
+            pictures=np.arange(len(order), dtype=np.int32),
+            groups=np.arange(len(order), dtype=np.int32),
+            thumbnails=Thumbnails(whole, head),
+            cues=np.concatenate(self._cues)[order],
+            pairs=NO_PAIRS,
+        )
 
 
 def _told_apart(scans: Sequence[Scan], digests: Sequence[str]) -> list[Scan]:
@@ -128,15 +184,15 @@ def _told_apart(scans: Sequence[Scan], digests: Sequence[str]) -> list[Scan]:
 
 def pack(tables: Mapping[Side, ScanTable]) -> bytes:
     """Write tables, with nothing numbered in them, as bytes that numpy reads without pickles."""
-    arrays: dict[str, NDArray[np.uint8]] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     for side, table in tables.items():
         rows = {
             "scans": [asdict(scan) for scan in table.scans],
             "digests": table.digests,
             "damaged": [asdict(entry) for entry in table.damaged],
-            "cues": [asdict(cue) for cue in table.cues],
         }
         arrays[f"{side}.rows"] = np.frombuffer(json.dumps(rows).encode(), np.uint8)
+        arrays[f"{side}.cues"] = table.cues
         arrays[f"{side}.pixels"] = table.pixels[:]
         arrays[f"{side}.whole"] = table.thumbnails.whole[:]
         arrays[f"{side}.head"] = table.thumbnails.head[:]
@@ -164,7 +220,7 @@ def unpack(payload: bytes) -> Tables:
                 thumbnails=Thumbnails(
                     *(StoredPixels.of(arrays[f"{side}.{kind}"]) for kind in ("whole", "head"))
                 ),
-                cues=[Cues(**cue) for cue in rows["cues"]],
+                cues=arrays[f"{side}.cues"],
                 pairs=NO_PAIRS,
             )
     return tables

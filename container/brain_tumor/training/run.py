@@ -242,6 +242,8 @@ def _read_data(
     if cluster.is_chief:
         with writing_to(job.output_dir):
             write_report(channels.report, job.output_dir, "training job")
+    # The names of all files once more, and nobody reads them again.
+    channels.report.splits.clear()
     return channels
 
 
