@@ -16,7 +16,7 @@ workers = 1
 worker_class = "brain_tumor.serving.gunicorn_worker.Worker"
 # More threads than predictions that run at once: decoding and sending overlap with them. Those to
 # spare read heads, refuse what the application has no place for, and take what a refused client
-# still sends (30 s at most) and wait for it to hang up (2 s), while /ping is answered.
+# still sends (10 s at most) and wait for it to hang up (2 s), while /ping is answered.
 threads = _settings.threads + 32
 # TensorFlow hangs in a process forked after it was loaded (gunicorn #2369).
 preload_app = False
