@@ -3,12 +3,14 @@
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.special import softmax
 from tensorflow.core.protobuf import saved_model_pb2
 
@@ -16,10 +18,16 @@ from brain_tumor import artifact
 from brain_tumor.data.table import label_indices
 from brain_tumor.serving.engine import load_engine
 from brain_tumor.training import learn
+from brain_tumor.training.checkpoints import pack, unpack
 from brain_tumor.training.distillation import teach
 from brain_tumor.training.export import Servable
 from brain_tumor.training.fit import network_logits
-from brain_tumor.training.metrics import LEAK_FREE_ACCURACY, METRIC_DEFINITIONS, TEST_ACCURACY
+from brain_tumor.training.metrics import (
+    LEAK_FREE_ACCURACY,
+    METRIC_DEFINITIONS,
+    TEST_ACCURACY,
+    Epoch,
+)
 from brain_tumor.training.network import build_network
 from brain_tumor.training.pipeline import validation_batches
 from brain_tumor.training.precision import BFLOAT16, Precision
@@ -62,6 +70,33 @@ def test_a_soup_learns_it_too_and_serves_the_weights_it_reports(
     right = float((logits.argmax(axis=1) == labels).mean())
     assert right == pytest.approx(training.validation.accuracy)
     assert training.validation.accuracy == 1.0
+
+
+def test_a_job_that_was_killed_in_the_second_member_or_in_a_lesson_ends_with_the_same_bits(
+    learnt: Learnt,
+) -> None:
+    parameters = PARAMETERS.model_copy(update={"members": 2, "epochs": 5, "lessons": 2})
+    kept: list[Past] = []
+
+    def write(past: Past) -> None:
+        # As it is read from a checkpoint.
+        kept.append(unpack(pack(past)))
+
+    def train(record: Record) -> tuple[list[Epoch], list[NDArray[np.float32]]]:
+        network, training = learn.train_network(
+            learnt.channels, parameters, lambda: False, record=record
+        )
+        assert training.taught is not None
+        return [replace(epoch, seconds=0) for epoch in training.epochs], network.get_weights()
+
+    epochs, weights = train(Record(write=write))
+    assert [len(past.finished) for past in kept] == [0, 0, 0, 1, 1, 2, 2]
+    for past in (kept[3], kept[5]):
+        assert past.loop is not None
+        again, others = train(Record(past))
+        assert again == epochs
+        for array, wanted in zip(others, weights, strict=True):
+            np.testing.assert_array_equal(array, wanted)
 
 
 def test_lessons_get_the_time_that_they_cost_and_what_the_members_leave(
