@@ -113,12 +113,14 @@ class Jobs:
         seconds = self.completed().last.seconds
         # A job of no length would be stopped before its program has started.
         seconds = max(seconds, self._limits.shortest_job) if self.setting.long else seconds / 2
+        # One that does not end by itself may take longer to start than the ordinary one for all.
+        kill_after = 2 * seconds if self.setting.long else seconds
         job = self._run(
             "interrupted",
             hyperparameters={**self.setting.hyperparameters, **self.setting.long},
             checkpoints=self.setting.sources / "checkpoints",
-            spot_kill_after=seconds,
-            stop_after=2.5 * seconds,
+            spot_kill_after=kill_after,
+            stop_after=kill_after + 1.5 * seconds,
         )
         if len(job.attempts) > 1:
             return job
@@ -127,7 +129,7 @@ class Jobs:
                 f"with checkpoints and --long the job failed before it could be interrupted: "
                 f"{job.story()}"
             )
-        raise NotTestedError(f"no interruption after {seconds:.1f} s: {_TOO_SHORT}")
+        raise NotTestedError(f"no interruption after {kill_after:.1f} s: {_TOO_SHORT}")
 
     def stopped(self) -> Trained:
         """Return that job, to which SIGTERM was sent.
