@@ -12,7 +12,7 @@ import pytest
 
 from local_test.emulator import hosts
 from local_test.emulator.console import Console
-from local_test.emulator.engine import Engine
+from local_test.emulator.engine import LABEL, Engine
 from local_test.emulator.job import Run
 from local_test.emulator.record import Record
 from local_test.emulator.specification import TrainingJob
@@ -71,8 +71,21 @@ def train(image: str, tmp_path: Path) -> Train:
 
 def left_of(engine: Engine) -> list[str]:
     """Return what there still is on the engine of all that was made through this `Engine`."""
+    return labelled(engine.label)
+
+
+def run_label(image: str) -> str:
+    """Return the label of the run of the emulator that has containers of this image now."""
     with contextlib.closing(sdk.from_env()) as client:
-        mine = {"label": engine.label}
+        running = client.containers.list(filters={"ancestor": image})
+        (label,) = {f"{LABEL}={container.labels[LABEL]}" for container in running}
+        return label
+
+
+def labelled(label: str) -> list[str]:
+    """Return the containers, networks and volumes that there are with a label."""
+    with contextlib.closing(sdk.from_env()) as client:
+        mine = {"label": label}
         return [
             *(container.name for container in client.containers.list(all=True, filters=mine)),
             *(network.name for network in client.networks.list(filters=mine)),

@@ -1,6 +1,5 @@
 """The command line as a person uses it: in a process of its own."""
 
-import contextlib
 import json
 import os
 import signal
@@ -8,12 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import docker as sdk
 import pytest
 from click.testing import CliRunner
 
 from local_test.emulator.cli import main
 from tests.docker import needs_docker
+from tests.emulator.conftest import labelled, run_label
 from tests.jobs import ROOT
 
 _COMMAND = (sys.executable, "-m", "local_test.emulator", "train")
@@ -144,17 +143,15 @@ def test_a_signal_ends_it_at_once_and_leaves_nothing_on_the_engine(
 ) -> None:
     script = "SCRIPT=trap '' TERM; echo running; sleep 600"
     words = [*_COMMAND, image, "--env", script, "--hosts", "2", "--out", str(tmp_path)]
-    with contextlib.closing(sdk.from_env()) as client:
-        with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True) as running:
-            assert running.stderr
-            next(line for line in running.stderr if "running" in line)
-            hosts = client.containers.list(filters={"ancestor": image})
-            networks = {name for h in hosts for name in h.attrs["NetworkSettings"]["Networks"]}
-            assert (len(hosts), len(networks)) == (2, 1)
-            running.send_signal(number)
-            assert running.wait(timeout=60) == 128 + number
-        assert client.containers.list(all=True, filters={"ancestor": image}) == []
-        assert client.networks.list(names=list(networks)) == []
+    with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr
+        next(line for line in running.stderr if "running" in line)
+        label = run_label(image)
+        # Two containers with three volumes each, and a network.
+        assert len(labelled(label)) == 9
+        running.send_signal(number)
+        assert running.wait(timeout=60) == 128 + number
+    assert labelled(label) == []
 
 
 @needs_docker
@@ -163,12 +160,12 @@ def test_a_signal_while_a_job_is_being_stopped_leaves_nothing_either(
 ) -> None:
     script = "SCRIPT=trap 'echo heard' TERM; echo running; while :; do sleep 0.1; done"
     words = [*_COMMAND, image, "--env", script, "--stop-after", "0.5", "--out", str(tmp_path)]
-    with contextlib.closing(sdk.from_env()) as client:
-        with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True) as running:
-            assert running.stderr
-            next(line for line in running.stderr if "heard" in line)
-            running.send_signal(signal.SIGTERM)
-            _, printed = running.communicate(timeout=60)
-        assert running.returncode == 128 + signal.SIGTERM
-        assert "Traceback" not in printed
-        assert client.containers.list(all=True, filters={"ancestor": image}) == []
+    with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr
+        next(line for line in running.stderr if "heard" in line)
+        label = run_label(image)
+        running.send_signal(signal.SIGTERM)
+        _, printed = running.communicate(timeout=60)
+    assert running.returncode == 128 + signal.SIGTERM
+    assert "Traceback" not in printed
+    assert labelled(label) == []

@@ -1,6 +1,5 @@
 """Rules that need a container: each finds its fault in an image of the stub."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -9,13 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
-import docker as sdk
 import pytest
 
 from local_test.emulator.check.suite import Verdict
 from tests.docker import needs_docker
 from tests.emulator.check.conftest import UNREACHED, ids, of_state
 from tests.emulator.check.faults import IMAGES
+from tests.emulator.conftest import labelled, run_label
 from tests.jobs import ROOT
 
 
@@ -63,23 +62,24 @@ def test_ctrl_c_ends_a_check_leaves_nothing_and_reports_what_was_seen(
     words = [sys.executable, "-m", "local_test.emulator", "check", image, "--log"]
     options = ["--only", "IMAGE-13", "--only", "TRAIN-01", "-s", "epochs=100000"]
     files = ["--data", str(tmp_path / "data"), "--junit", str(tmp_path / "junit.xml")]
-    with contextlib.closing(sdk.from_env()) as client:
-        with subprocess.Popen(
-            [*words, *options, *files],
-            cwd=ROOT,
-            env={**os.environ, "TMPDIR": str(tmp_path / "temporary")},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as running:
-            assert running.stdout
-            assert running.stderr
-            next(line for line in running.stderr if line.startswith("loss="))
-            assert client.containers.list(filters={"ancestor": image})
-            running.send_signal(signal.SIGINT)
-            assert running.wait(timeout=60) == 128 + signal.SIGINT
-            assert "It was ended before 1 more rules were tested." in running.stdout.read()
-        assert client.containers.list(all=True, filters={"ancestor": image}) == []
+    with subprocess.Popen(
+        [*words, *options, *files],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path / "temporary")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdout
+        assert running.stderr
+        next(line for line in running.stderr if line.startswith("loss="))
+        label = run_label(image)
+        # A container, a network, volumes for input, model and output.
+        assert len(labelled(label)) >= 5
+        running.send_signal(signal.SIGINT)
+        assert running.wait(timeout=60) == 128 + signal.SIGINT
+        assert "It was ended before 1 more rules were tested." in running.stdout.read()
+    assert labelled(label) == []
     assert list((tmp_path / "temporary").iterdir()) == []
     cases = ElementTree.parse(tmp_path / "junit.xml").getroot().iter("testcase")  # noqa: S314
     assert [str(case.get("name")).split()[0] for case in cases] == ["IMAGE-13"]

@@ -25,7 +25,7 @@ from local_test.emulator.hosting.server import Server
 from local_test.emulator.hosting.serverless import Serverless, ServerlessConfig
 from local_test.emulator.hosting.targets import Single
 from tests.docker import IMAGE, build, needs_docker
-from tests.emulator.conftest import BASE, RUN, left_of
+from tests.emulator.conftest import BASE, RUN, labelled, left_of, run_label
 from tests.emulator.hosting.conftest import QUICK, model_archive, runtime
 from tests.jobs import ROOT
 
@@ -150,22 +150,21 @@ def test_a_signal_stops_the_container_gently_and_leaves_nothing(
     stub_image: str, number: signal.Signals
 ) -> None:
     command = [sys.executable, "-m", "local_test.emulator", "serve", stub_image]
-    with contextlib.closing(sdk.from_env()) as client:
-        with subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as running:
-            assert running.stdout
-            url = running.stdout.readline().strip()
-            with contextlib.closing(runtime(url)) as boto:
-                boto.invoke_endpoint(EndpointName="emulator", Body=b"x")
-            (container,) = client.containers.list(filters={"ancestor": stub_image})
-            networks = list(container.attrs["NetworkSettings"]["Networks"])
-            running.send_signal(number)
-            _, log = running.communicate(timeout=60)
-        assert running.returncode == 128 + number
-        assert "ended by SIGTERM" in log
-        assert client.containers.list(all=True, filters={"ancestor": stub_image}) == []
-        assert client.networks.list(names=networks) == []
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout
+        url = running.stdout.readline().strip()
+        with contextlib.closing(runtime(url)) as boto:
+            boto.invoke_endpoint(EndpointName="emulator", Body=b"x")
+        label = run_label(stub_image)
+        # The container and its network.
+        assert len(labelled(label)) == 2
+        running.send_signal(number)
+        _, log = running.communicate(timeout=60)
+    assert running.returncode == 128 + number
+    assert "ended by SIGTERM" in log
+    assert labelled(label) == []
 
 
 def test_where_containers_are_not_reached_themselves_their_port_is_published_on_loopback(
