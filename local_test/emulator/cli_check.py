@@ -111,7 +111,7 @@ def _usage() -> Iterator[None]:
 def _print(verdict: Verdict) -> None:
     click.echo(verdict.line)
     if verdict.outcome.state == "FAIL":
-        click.echo(f"      {verdict.rule.why} (Source: {verdict.rule.source})")
+        click.echo(f"      {verdict.rule.why}")
 
 
 def _write(report: Report, junit: Path | None, page: Path | None) -> None:

@@ -1,8 +1,9 @@
 """Metric definitions, matched against the log as CloudWatch does: the first group is the number."""
 
 import json
+import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from local_test.emulator.errors import EmulatorError
@@ -60,10 +61,29 @@ def _check(definition: MetricDefinition) -> None:
 def find_metrics(
     definitions: Sequence[MetricDefinition], line: str
 ) -> Iterator[tuple[str, float | None]]:
-    """Give the name and number of each match in a line; None where the group is no number."""
+    """Give the name and number of each match in a line; None where the group is no number.
+
+    What the platform makes of NaN is not documented; JSON has none.
+    """
     for definition in definitions:
         for match in re.finditer(definition.regex, line):
-            try:
-                yield definition.name, float(match[1])
-            except (TypeError, ValueError):
-                yield definition.name, None
+            yield definition.name, _number(match[1])
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def beginnings(definition: MetricDefinition, lines: Iterable[str]) -> list[str]:
+    """Return what stands in the log before matches, of the word in which they begin.
+
+    That is "" and "val_" for `loss=` in `loss=0.5; val_loss=0.6;`.
+    """
+    matches = ((line, m.start()) for line in lines for m in re.finditer(definition.regex, line))
+    # A match that begins with a space or a quote is in no word.
+    words = ((line, at) for line, at in matches if re.match(r"\w", line[at:]))
+    return sorted({re.split(r"\W", line[:at])[-1] for line, at in words})

@@ -5,7 +5,12 @@ import json
 import pytest
 
 from local_test.emulator.errors import EmulatorError
-from local_test.emulator.metrics import MetricDefinition, find_metrics, parse_definitions
+from local_test.emulator.metrics import (
+    MetricDefinition,
+    beginnings,
+    find_metrics,
+    parse_definitions,
+)
 
 
 @pytest.mark.parametrize(
@@ -33,3 +38,27 @@ def test_the_first_group_of_every_match_is_the_number() -> None:
     # As on the platform, a name that ends another one's is found in it.
     line = "loss=0.5; val_loss: 1e-05; loss=-;"
     assert list(find_metrics(definitions, line)) == [("loss", 0.5), ("loss", 1e-05), ("loss", None)]
+
+
+@pytest.mark.parametrize("word", ["nan", "NaN", "inf", "-Infinity"])
+def test_what_json_has_no_number_for_is_none(word: str) -> None:
+    loss = MetricDefinition("loss", "loss=(.*?);")
+    assert list(find_metrics([loss], f"loss={word};")) == [("loss", None)]
+
+
+@pytest.mark.parametrize(
+    ("regex", "lines", "before"),
+    [
+        ("loss=(.*?);", ["loss=0.5; val_loss=0.6;", "loss=0.4;"], ["", "val_"]),
+        ("val_loss=(.*?);", ["loss=0.5; val_loss=0.6;"], [""]),
+        # Its name in the log is another, but one alone.
+        ("loss=(.*?);", ["epoch 1 train_loss=0.5;"], ["train_"]),
+        (" loss=(.*?);", ["epoch 1 loss=0.5;", "epoch 2 loss=0.4;"], []),
+        ("'loss': (.*?),", ["{'loss': 0.5,", "x'loss': 0.4,"], []),
+        (".*loss=(.*?);", ["epoch 1 loss=0.5;", "a val_loss=0.4;"], [""]),
+    ],
+)
+def test_a_name_that_another_one_ends_with_is_told_by_what_stands_before_it(
+    regex: str, lines: list[str], before: list[str]
+) -> None:
+    assert beginnings(MetricDefinition("loss", regex), lines) == before

@@ -45,11 +45,14 @@ def _fast_file(setting: Setting) -> Mapping[str, Any]:
 ODDITIES = {
     # First: what the SDK and the tuner add is not quoted twice.
     "quoted": Oddity(_quoted),
+    # Without sagemaker_program and sagemaker_submit_directory, which name a script that an image
+    # with sagemaker-training runs in place of its own, and sagemaker_mpi_*, which ask for MPI.
     "sdk": Oddity(
         _more(
             sagemaker_region='"eu-west-1"',
             sagemaker_job_name='"job"',
             sagemaker_container_log_level="20",
+            sagemaker_instance_type='"ml.m5.xlarge"',
         )
     ),
     "tuning": Oddity(_more(_tuning_objective_metric='"val_accuracy"')),

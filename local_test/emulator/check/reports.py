@@ -33,6 +33,8 @@ td:nth-child(-n+2) {{ white-space: nowrap; overflow-wrap: normal; }}
 """
 _ROW = """<tr class="{css}"><td class="state">{state}</td><td>{id}</td><td>{title}
 <div class="seen">{seen}</div>{why}<div class="source">{source}</div></td></tr>"""
+# Of JUnit XML.
+_ELEMENTS = {"FAIL": "failure", "ERROR": "error", "N/A": "skipped", "PASS": "system-out"}
 
 
 @dataclass(frozen=True)
@@ -82,15 +84,11 @@ def to_junit(report: Report) -> str:
         name = f"{rule.id} {rule.title}"
         case = ElementTree.SubElement(suite, "testcase", classname=rule.id.split("-")[0], name=name)
         seen = _printable(outcome.seen)
-        if outcome.state == "FAIL":
-            failure = ElementTree.SubElement(case, "failure", message=seen)
-            failure.text = f"{seen}\n{rule.why}\nSource: {rule.source}"
-        elif outcome.state == "ERROR":
-            ElementTree.SubElement(case, "error", message=seen)
-        elif outcome.state == "N/A":
-            ElementTree.SubElement(case, "skipped", message=seen)
-        else:
-            ElementTree.SubElement(case, "system-out").text = seen
+        told = ElementTree.SubElement(case, _ELEMENTS[outcome.state])
+        if outcome.state != "PASS":
+            told.set("message", seen)
+        why = [rule.why] if outcome.state == "FAIL" else []
+        told.text = "\n".join([seen, *why, f"Source: {rule.source}"])
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)
 
 

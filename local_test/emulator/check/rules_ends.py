@@ -7,6 +7,7 @@ from local_test.emulator.check.jobs import Jobs
 from local_test.emulator.check.rule import Outcome, Rules, failed, judged, listed, not_applicable
 from local_test.emulator.check.sources import ALGORITHM, METRICS, OUTPUT, RUNNING, SIGNAL, SPOT
 from local_test.emulator.check.witness import Seen
+from local_test.emulator.metrics import beginnings
 from local_test.emulator.specification import MAX_FAILURE
 
 ENDS: Rules[Jobs] = Rules("a training job")
@@ -132,6 +133,23 @@ def _metrics(jobs: Jobs) -> Outcome:
     missing = [name for name in wanted if name not in jobs.completed().record.metrics]
     seen = f"no value: {listed(missing)}" if missing else f"all {len(wanted)}"
     return judged(not missing, seen)
+
+
+@ENDS.rule(
+    "TRAIN-26",
+    "A metric definition finds one name in the log, and no other that ends like it.",
+    source=f"{METRICS}; API: MetricDefinition",
+    why="`loss=` is in `val_loss=` as well, and the metric gets the values of both. Print names of "
+    "which none ends another, such as train_loss and val_loss.",
+)
+def _one_name(jobs: Jobs) -> Outcome:
+    if not jobs.setting.metrics:
+        return not_applicable("--metric-definitions FILE tests it")
+    lines = [line for _, line in jobs.completed().last.lines]
+    found = {one.name: beginnings(one, lines) for one in jobs.setting.metrics}
+    mixed = {name: words for name, words in found.items() if len(words) > 1}
+    told = [f"{n}: after {' and '.join(w or 'nothing' for w in ws)}" for n, ws in mixed.items()]
+    return judged(not mixed, listed(told) if mixed else f"all {len(found)}")
 
 
 @ENDS.rule(

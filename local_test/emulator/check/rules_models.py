@@ -47,8 +47,9 @@ class Models:
     def invoke(self, name: str) -> Asked:
         """Ask a model for an answer."""
         payload = self.serving.payload()
+        headers = {**payload.headers, "X-Amzn-SageMaker-Target-Model": "model.tar.gz"}
         return self.serving.ask(
-            "POST", f"/models/{name}/invoke", payload.body, payload.headers, of=self.started
+            "POST", f"/models/{name}/invoke", payload.body, headers, of=self.started
         )
 
     def listed(self) -> dict[str, str] | None:

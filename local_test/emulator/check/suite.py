@@ -63,8 +63,8 @@ class Verdict:
     @property
     def line(self) -> str:
         """The one line of the report."""
-        seen = " ".join(self.outcome.seen.split())
-        return f"{self.outcome.state:5} {self.rule.id} {self.rule.title} [{seen}]"
+        rule, seen = self.rule, " ".join(self.outcome.seen.split())
+        return f"{self.outcome.state:5} {rule.id} {rule.title} [{seen}] ({rule.source})"
 
 
 def select(patterns: Sequence[str]) -> list[Rule[Any]]:

@@ -79,6 +79,9 @@ def test_a_line_a_rule_is_printed_and_what_failed_is_explained(
         "SERVE-04": "FAIL",
         "SERVE-05": "PASS",
     }
+    sources = {rule.id: rule.source for rule in ALL}
+    lines = [line for line in printed.splitlines() if "[" in line]
+    assert all(line.endswith(f"] ({sources[line.split()[1]]})") for line in lines)
     assert "The guide asks for status 200 and an empty body." in printed
     assert "3 passed, 1 failed, 2 not applicable" in printed
     assert "30 s in place of 8 minutes to be healthy." in printed

@@ -14,6 +14,7 @@ from tests.jobs import BIN, ROOT
 
 _PAGE = (ROOT / "docs/emulator_check.md").read_text()
 _BLOCKS = dict(re.findall(r"^<!-- ([^\n]*) -->\n```bash\n(.*?)^```$", _PAGE, re.M | re.S))
+_OPTION = r"(?<= )--?[a-z][a-z-]*"
 _ID = r"\b(?:IMAGE|TRAIN|SERVE|BATCH|SERVERLESS|MULTI)-\d\d\b"
 
 
@@ -43,6 +44,14 @@ def test_every_option_of_check_stands_in_the_page() -> None:
     for parameter in main.commands["check"].params:
         name = parameter.opts[0]
         assert not name.startswith("-") or re.search(rf"`{name}[ `]", _PAGE), name
+
+
+def test_every_command_in_the_tables_has_the_options_that_are_told_of_it() -> None:
+    spans = re.findall(rf"`((?:{'|'.join(main.commands)})(?: [^`]+)?)`", _PAGE)
+    told = {(words.split()[0], option) for words in spans for option in re.findall(_OPTION, words)}
+    known = {(n, o) for n, command in main.commands.items() for p in command.params for o in p.opts}
+    assert told <= known
+    assert {command for command, _ in told} >= {"train", "serve", "transform", "multi-model"}
 
 
 @needs_docker

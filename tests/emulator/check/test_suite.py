@@ -57,7 +57,7 @@ def test_only_what_is_not_tested_does_not_apply_and_the_other_rules_go_on(
 ) -> None:
     states = [verdict.outcome.state for verdict in verdicts]
     assert states == ["N/A", "ERROR", "ERROR", "ERROR", "PASS"]
-    assert "EmulatorError: the model cannot be unpacked" in verdicts[1].line
+    assert "[EmulatorError: the model cannot be unpacked] (a page)" in verdicts[1].line
 
 
 def test_an_error_makes_the_check_fail_and_stands_in_every_report(
@@ -70,6 +70,7 @@ def test_an_error_makes_the_check_fail_and_stands_in_every_report(
     suite = ElementTree.fromstring(to_junit(report))  # noqa: S314 - our own
     assert (suite.get("failures"), suite.get("errors")) == ("0", "3")
     assert len(list(suite.iter("error"))) == 3
+    assert all("Source: a page" in "".join(case.itertext()) for case in suite.iter("testcase"))
     assert to_html(report).index("TEST-02") < to_html(report).index("TEST-01")
     assert '"state": "ERROR"' in to_json(report)
 

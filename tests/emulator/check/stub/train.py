@@ -4,6 +4,7 @@ With SAGEMAKER_BASE_DIR for /opt/ml. It needs the standard library alone.
 """
 
 import json
+import math
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ ML = Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
 FAULT = os.environ.get("FAULT", "")
 EPOCH_SECONDS = 0.1
 KNOWN = {"epochs"}
+THREE = {"sagemaker_region", "sagemaker_job_name", "sagemaker_container_log_level"}
 # What TensorFlow says on stderr when it is imported, whatever becomes of stdout.
 NOISE = (
     "2026-11-26 03:00:00.123456: I tensorflow/core/util/port.cc:153] oneDNN custom operations are "
@@ -33,6 +35,8 @@ def read_hyperparameters() -> dict[str, str]:
     given: dict[str, str] = json.loads(path.read_text())
     for name in set(given) - KNOWN:
         if name.startswith("sagemaker_") and FAULT != "refuses the SDK's keys":
+            if FAULT == "knows three of the SDK's keys" and name not in THREE:
+                raise ValueError(f"unknown hyperparameter {name}")
             continue
         if name == "_tuning_objective_metric" and FAULT != "refuses the tuner's key":
             continue
@@ -129,7 +133,9 @@ def learn(epoch: int, kept: Path) -> None:
     time.sleep(60 if FAULT == "is slow" else EPOCH_SECONDS)
     bar = "1/2 [=>..]\r2/2 [====] " if FAULT == "draws bars" else ""
     name = "lss" if FAULT == "prints no metric" else "loss"
-    print(f"{bar}{name}={1 / (epoch + 1):.3f};", flush=FAULT != "holds its log back")
+    value = math.nan if FAULT == "prints NaN" else 1 / (epoch + 1)
+    more = f" val_loss={value:.3f};" if FAULT == "prints names that end alike" else ""
+    print(f"{bar}{name}={value:.3f};{more}", flush=FAULT != "holds its log back")
     if FAULT == "ignores SIGTERM in training":
         save()
     if kept.parent.exists() and FAULT != "keeps no checkpoint":
