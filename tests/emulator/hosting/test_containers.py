@@ -3,6 +3,8 @@
 import contextlib
 import io
 import json
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -143,6 +145,53 @@ def test_an_image_that_does_not_announce_what_is_asked_of_it_is_refused() -> Non
         launcher = Containers(engine, BASE, Lifecycle())
         with pytest.raises(EmulatorError, match=r"LABEL com\.amazonaws\.\S+multi-models=true"):
             launcher.require_label(multi_model.LABEL)
+
+
+def _ask_until_one_has_to_go(boto: Any, names: list[str], log: Path) -> None:
+    """Ask models, and in the end the first once more: all answer the same."""
+    scan = (ROOT / "local_test/payload.png").read_bytes()
+
+    def ask(name: str) -> Any:
+        answer = boto.invoke_endpoint(
+            EndpointName="emulator", TargetModel=name, ContentType="image/png", Body=scan
+        )
+        return json.loads(answer["Body"].read())["predictions"]
+
+    first, *others = names
+    answer = ask(first)
+    for name in others:
+        assert ask(name) == answer
+        if "unloaded" in log.read_text():
+            break
+    assert ask(first) == answer
+
+
+def test_models_of_our_image_come_and_go_within_the_memory_of_a_multi_model_endpoint(
+    serve_image: str, archive: Path, tmp_path: Path
+) -> None:
+    names = [f"{number}.tar.gz" for number in range(12)]
+    (tmp_path / "models").mkdir()
+    for name in names:
+        shutil.copy(archive, tmp_path / "models" / name)
+    command = [sys.executable, "-m", "local_test.emulator", "multi-model", serve_image]
+    options = ["--models", str(tmp_path / "models"), "--memory", "600m"]
+    log = tmp_path / "log"
+    with (
+        log.open("w") as stderr,
+        subprocess.Popen(
+            [*command, *options], cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr, text=True
+        ) as running,
+    ):
+        assert running.stdout
+        try:
+            with contextlib.closing(runtime(running.stdout.readline().strip())) as boto:
+                _ask_until_one_has_to_go(boto, names, log)
+        finally:
+            running.send_signal(signal.SIGINT)
+        assert running.wait(timeout=60) == 128 + signal.SIGINT
+    notes = re.findall(r"emulator: (\w+) 0\.tar\.gz", log.read_text())
+    assert notes == ["loaded", "unloaded", "loaded"]
+    assert "POST /models 507" in log.read_text()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
