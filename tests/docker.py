@@ -70,6 +70,11 @@ def logs(identifier: str) -> str:
     return printed.stdout + printed.stderr
 
 
+def wait(identifier: str, seconds: float = 240) -> int:
+    """Wait for the end of a container and give its exit code."""
+    return int(docker("wait", identifier, timeout=seconds).stdout)
+
+
 def python_in(identifier: str, code: str) -> subprocess.CompletedProcess[str]:
     """Run Python code inside a running container."""
     return docker("exec", identifier, "python", "-c", code)

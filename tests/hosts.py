@@ -10,13 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from brain_tumor.settings import Settings
 from brain_tumor.training.cluster import Cluster, Hosts
 from brain_tumor.training.exchange import HostError
 from brain_tumor.training.meeting import join
-from tests.jobs import BIN, UNMEASURED, make_ml_dir
+from tests.jobs import BIN, UNMEASURED, describe_channels, make_ml_dir
 from tests.ports import free_ports
 
 Channels = Mapping[str, Path]
@@ -25,27 +26,52 @@ _WAIT = 60
 
 
 def make_hosts(
-    base: Path, channels: Sequence[Channels], hyperparameters: Mapping[str, str]
+    base: Path,
+    channels: Sequence[Channels],
+    hyperparameters: Mapping[str, str],
+    groups: Mapping[str, str] = MappingProxyType({"homogeneousCluster": "ml.c7i.large"}),
 ) -> dict[str, Path]:
-    """Lay out /opt/ml for each host, algo-1 first, with its own channels."""
+    """Lay out /opt/ml for each host, algo-1 first, with its own channels.
+
+    Hosts are dealt in turn to the instance groups: name -> instance type.
+    """
     names = [f"algo-{number}" for number in range(1, len(channels) + 1)]
+    # As jobs of today have it: the groups' hosts in any order, no topology.
+    described = [
+        {
+            "instance_group_name": group,
+            "instance_type": instance_type,
+            "hosts": names[number :: len(groups)][::-1],
+        }
+        for number, (group, instance_type) in enumerate(groups.items())
+    ]
     hosts = {}
-    for name, given in zip(names, channels, strict=True):
+    for number, (name, given) in enumerate(zip(names, channels, strict=True)):
         hosts[name] = make_ml_dir(base / name, given, hyperparameters)
-        # As jobs of today have it: the groups' hosts in any order, no topology.
-        groups = {"instance_group_name": "workers", "instance_type": "ml.c7i.large"}
+        describe_channels(hosts[name], _entries(channels))
+        own = described[number % len(groups)]
         config = {
             "current_host": name,
             "hosts": names,
-            "current_instance_type": "ml.c7i.large",
-            "current_group_name": "workers",
-            "instance_groups": [{**groups, "hosts": names[::-1]}],
+            "current_instance_type": own["instance_type"],
+            "current_group_name": own["instance_group_name"],
+            "instance_groups": described,
             "network_interface_name": "eth0",
             "topology": None,
         }
         file = hosts[name] / "input" / "config" / "resourceconfig.json"
         file.write_text(json.dumps(config))
     return hosts
+
+
+def _entries(channels: Sequence[Channels]) -> dict[str, dict[str, str]]:
+    """Give what inputdataconfig.json says on every host: all channels, also those not given it."""
+    entries = {}
+    for name in set().union(*channels):
+        alike = len({given.get(name) for given in channels}) == 1
+        distribution = "FullyReplicated" if alike else "ShardedByS3Key"
+        entries[name] = {"TrainingInputMode": "File", "S3DistributionType": distribution}
+    return entries
 
 
 def shards(prepared: Path, folder: Path) -> list[Channels]:

@@ -36,8 +36,9 @@ def make_ml_dir(
     resource = ROOT / "local_test" / "test_dir" / "input" / "config" / "resourceconfig.json"
     shutil.copy(resource, config)
     (config / "hyperparameters.json").write_text(json.dumps(hyperparameters))
-    channel = {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated"}
-    (config / "inputdataconfig.json").write_text(json.dumps(dict.fromkeys(channels, channel)))
+    entry = {"TrainingInputMode": "File", "S3DistributionType": "FullyReplicated"}
+    (config / "inputdataconfig.json").write_text("{}")
+    describe_channels(base, dict.fromkeys(channels, entry))
     for name, data in channels.items():
         target = base / "input" / "data" / name
         if data.is_dir():
@@ -46,6 +47,12 @@ def make_ml_dir(
             target.mkdir()
             shutil.copy(data, target)
     return base
+
+
+def describe_channels(ml_dir: Path, entries: Mapping[str, Mapping[str, str]]) -> None:
+    """Add entries to inputdataconfig.json, or replace those that are there."""
+    file = ml_dir / "input" / "config" / "inputdataconfig.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **entries}))
 
 
 def run_cli(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:

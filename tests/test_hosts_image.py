@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docker import container, docker, inspect, logs, needs_docker
+from tests.docker import container, docker, inspect, logs, needs_docker, wait
 from tests.hosts import SMALL, Channels, failure, make_hosts, shards
 
 pytestmark = needs_docker
@@ -39,11 +39,6 @@ def _start(
     }
 
 
-def _wait(identifier: str, seconds: float = 240) -> int:
-    """Wait for the end of a container and give its exit code."""
-    return int(docker("wait", identifier, timeout=seconds).stdout)
-
-
 def _wait_for(identifier: str, text: str) -> None:
     deadline = time.monotonic() + 240
     while text not in logs(identifier):
@@ -62,17 +57,18 @@ def test_two_hosts_with_all_the_data_train_one_model(
         running = _start(stack, image, network, hosts, ["algo-1"])
         _wait_for(running["algo-1"], "Waiting for the hosts algo-1, algo-2")
         running.update(_start(stack, image, network, hosts, ["algo-2"]))
-        assert [_wait(each) for each in running.values()] == [0, 0], logs(running["algo-1"])
+        assert [wait(each) for each in running.values()] == [0, 0], logs(running["algo-1"])
     assert (hosts["algo-1"] / "model" / "1" / "saved_model.pb").is_file()
     assert list((hosts["algo-2"] / "model").iterdir()) == []
 
 
-def test_three_hosts_with_shards_lose_one_and_go_on_from_its_checkpoint(
+def test_three_hosts_of_two_groups_with_shards_lose_one_and_go_on_from_its_checkpoint(
     image: str, network: str, prepared: Path, tmp_path: Path
 ) -> None:
     # The third has none of any channel: ShardedByS3Key divides objects, and there are too few.
     channels: list[Channels] = [*shards(prepared, tmp_path), {}]
-    hosts = make_hosts(tmp_path, channels, {**SMALL, "epochs": "10000"})
+    groups = {"large": "ml.c7i.4xlarge", "small": "ml.c7i.large"}
+    hosts = make_hosts(tmp_path, channels, {**SMALL, "epochs": "10000"}, groups)
     # Only where the platform was asked for checkpoints is the folder there, and on one host here.
     (hosts["algo-1"] / "checkpoints").mkdir()
     with ExitStack() as stack:
@@ -80,7 +76,7 @@ def test_three_hosts_with_shards_lose_one_and_go_on_from_its_checkpoint(
         _wait_for(running["algo-1"], "epoch=2;")
         killed = time.monotonic()
         docker("kill", running["algo-3"])
-        assert [_wait(running[name]) for name in ("algo-1", "algo-2")] == [1, 1]
+        assert [wait(running[name]) for name in ("algo-1", "algo-2")] == [1, 1]
         assert time.monotonic() - killed < 60
     for name in ("algo-1", "algo-2"):
         assert failure(hosts[name]).startswith("Host algo-3 is gone")
@@ -91,7 +87,7 @@ def test_three_hosts_with_shards_lose_one_and_go_on_from_its_checkpoint(
         _wait_for(running["algo-1"], "epoch=")
         # One host hears the stop; all end with the same step and exit code 0.
         docker("kill", "--signal", "TERM", running["algo-2"])
-        assert [_wait(each) for each in running.values()] == [0, 0, 0], logs(running["algo-1"])
+        assert [wait(each) for each in running.values()] == [0, 0, 0], logs(running["algo-1"])
         assert "epoch=1;" not in logs(running["algo-1"])
     history = json.loads((hosts["algo-1"] / "output/data/training_history.json").read_text())
     assert history["epochs"][0]["epoch"] == 1

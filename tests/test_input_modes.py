@@ -18,7 +18,7 @@ import pytest
 from brain_tumor.data.pair_cache import remembering
 from brain_tumor.training.channels import read_channels
 from brain_tumor.training.hyperparameters import Hyperparameters
-from tests.jobs import BIN, ROOT, UNMEASURED, make_ml_dir, run_cli, run_train
+from tests.jobs import BIN, ROOT, UNMEASURED, describe_channels, make_ml_dir, run_cli, run_train
 from tests.recordio import recordio
 
 
@@ -38,11 +38,6 @@ def test_the_block_of_the_training_page_writes_records_for_every_side(
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("part-00003-of-00004.tfrecord") == 3
     assert "ContentType: application/x-tfrecord" in done.stdout
-
-
-def _configure(ml_dir: Path, **channels: dict[str, str]) -> None:
-    config = ml_dir / "input" / "config" / "inputdataconfig.json"
-    config.write_text(json.dumps({**json.loads(config.read_text()), **channels}))
 
 
 @contextmanager
@@ -81,17 +76,17 @@ def test_a_job_reads_pipes_and_mounts_trains_on_the_same_scans_and_writes_nothin
         {"val": prepared / "Val.zip", **others},
         {"epochs": "1", "image-size": "32", "backbone": "small"},
     )
-    _configure(
-        ml_dir,
-        train={"TrainingInputMode": "Pipe", "ContentType": "application/x-tfrecord"},
-        val={"TrainingInputMode": "FastFile", "ContentType": "application/zip"},
-        test={
+    entries = {
+        "train": {"TrainingInputMode": "Pipe", "ContentType": "application/x-tfrecord"},
+        "val": {"TrainingInputMode": "FastFile", "ContentType": "application/zip"},
+        "test": {
             "TrainingInputMode": "Pipe",
             "ContentType": "application/x-image",
             "RecordWrapperType": "RecordIO",
         },
         **{f"absent.{number}": {"TrainingInputMode": "File"} for number in range(14)},
-    )
+    }
+    describe_channels(ml_dir, entries)
     (ml_dir / "input" / "data" / "my-notes.v1" / "x.jpg").write_bytes(b"no scan")
     pairs = b"".join(recordio(image) + recordio(label.encode()) for image, label in manifest)
     with (
@@ -126,7 +121,7 @@ def test_a_pipe_of_what_cannot_be_streamed_ends_the_job_with_its_cause_and_frees
     tmp_path: Path, prepared: Path
 ) -> None:
     ml_dir = make_ml_dir(tmp_path / "ml", {}, {})
-    _configure(ml_dir, train={"TrainingInputMode": "Pipe"})
+    describe_channels(ml_dir, {"train": {"TrainingInputMode": "Pipe"}})
     told: list[OSError] = []
 
     def fill(pipe: Any) -> None:

@@ -42,6 +42,8 @@ def test_a_stop_that_one_host_hears_ends_all_with_the_model_of_all_shards(
         printed = {name: process.communicate(timeout=300)[0] for name, process in processes.items()}
         assert {process.returncode for process in processes.values()} == {0}
     chief, other = hosts.values()
+    # Every host's inputdataconfig.json names every channel.
+    assert "/input/data/val does not exist; it is taken for" in (chief / "stderr.log").read_text()
     history = json.loads((chief / "output/data/training_history.json").read_text())
     assert history["ended"] == "asked to stop"
     info = json.loads((chief / "model" / "model.json").read_text())

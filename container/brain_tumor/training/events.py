@@ -10,6 +10,7 @@ from pathlib import Path
 import tensorflow as tf
 from PIL import Image
 
+from brain_tumor.training.failure import writing_to
 from brain_tumor.training.metrics import Epoch
 
 FOLDER = "tensorboard"
@@ -30,7 +31,11 @@ class EventLog:
         return tf.summary.create_file_writer(str(self._folder))
 
     def add(self, epoch: Epoch) -> None:
-        """Write the figures of an epoch, and see that they are on disk: the platform reads on."""
+        """Write the figures of an epoch, and see that they are on disk: the platform reads on.
+
+        Raises:
+            DiskFullError: they cannot be; TensorFlow's own words sound like too little memory.
+        """
         figures = {
             "loss/train": epoch.train_loss,
             "loss/val": epoch.val_loss,
@@ -39,10 +44,11 @@ class EventLog:
             "learning_rate": epoch.learning_rate,
             "seconds": epoch.seconds,
         }
-        with self._writer.as_default(step=epoch.epoch):
-            for tag, value in figures.items():
-                tf.summary.write(tag, tf.constant(value, tf.float32), metadata=_of("scalars"))
-        self._writer.flush()
+        with writing_to(self._folder):
+            with self._writer.as_default(step=epoch.epoch):
+                for tag, value in figures.items():
+                    tf.summary.write(tag, tf.constant(value, tf.float32), metadata=_of("scalars"))
+            self._writer.flush()
 
     def add_picture(self, tag: str, png: Path, step: int) -> None:
         """Write a picture, which stands at the epoch `step`."""

@@ -78,7 +78,8 @@ def writing_to(folder: Path) -> Iterator[None]:
         said = next((text for text in _FULL.values() if text in str(error)), None)
         if said is None:
             raise
-        free = shutil.disk_usage(folder).free / 2**20
+        # The folder itself may be what could not be made.
+        free = shutil.disk_usage(folder if folder.exists() else folder.parent).free / 2**20
         raise DiskFullError(
             f"The disk is full: no more can be written to {folder} ({said}; {free:.1f} MiB are "
             "free). Usual cause: the job's volume is too small (VolumeSizeInGB), or a limit is set "
