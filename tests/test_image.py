@@ -1,6 +1,7 @@
 """The Docker image: built from the Dockerfile, run as the platform runs it."""
 
 import json
+import os
 import re
 import shutil
 import socket
@@ -22,12 +23,16 @@ from tests.docker import (
     python_in,
     wait_until_ready,
 )
-from tests.jobs import ROOT, make_ml_dir
+from tests.jobs import ROOT, describe_channels, make_ml_dir
 from tests.server import request
 
 pytestmark = needs_docker
 
 FULL_CONTRACT_UID = "12345"
+_ISOLATED = (
+    *("--network", "none", "--read-only", "--tmpfs", "/tmp"),  # noqa: S108
+    *("--user", FULL_CONTRACT_UID),
+)
 _ASK = (
     "import urllib.request as r; q = r.Request('http://127.0.0.1:8080/invocations', "
     "open('/scan.png', 'rb').read(), {'Content-Type': 'image/png'}); "
@@ -40,19 +45,22 @@ def trained_in_image(image: str, prepared: Path, tmp_path_factory: pytest.TempPa
     """Give an /opt/ml after `train` where all is taken away that a platform may take away.
 
     There is no network, no file can be written but in /opt/ml and /tmp, the user is nobody that the
-    image knows, has no home, and 64 MB of shared memory.
+    image knows, has no home, and 64 MB of shared memory. FastFile's mount of the training data
+    cannot be written by anybody.
     """
     ml_dir = make_ml_dir(
         tmp_path_factory.mktemp("image") / "ml",
         {name: prepared / f"{name.title()}.zip" for name in ("train", "val", "test")},
         {"epochs": "2", "image-size": "32", "batch-size": "8"},
     )
+    describe_channels(ml_dir, {"train": {"TrainingInputMode": "FastFile"}})
     for folder in (".", "model", "output", "output/data"):
         (ml_dir / folder).chmod(0o777)
+    train = "input/data/train"
     job = docker(
-        *("run", "--rm", "--network", "none", "--read-only", "--tmpfs", "/tmp"),  # noqa: S108
-        *("--user", FULL_CONTRACT_UID, "-e", "HOME=/nonexistent", "--shm-size", "64m"),
-        *("-v", f"{ml_dir}:/opt/ml", image, "train"),
+        *("run", "--rm", *_ISOLATED, "-e", "HOME=/nonexistent", "--shm-size", "64m"),
+        *("-v", f"{ml_dir}:/opt/ml", "-v", f"{ml_dir / train}:/opt/ml/{train}:ro"),
+        *(image, "train"),
     )
     assert job.returncode == 0, job.stdout + job.stderr
     return ml_dir
@@ -69,9 +77,8 @@ def _answer(image: str, ml_dir: Path) -> dict[str, Any]:
     """Serve read-only, without a network, as any user; give the entry of the payload's scan."""
     scan = ROOT / "local_test" / "payload.png"
     with container(
-        *("--network", "none", "--read-only", "--tmpfs", "/tmp", "--user", FULL_CONTRACT_UID),  # noqa: S108
-        *("-v", f"{ml_dir / 'model'}:/opt/ml/model:ro", "-v", f"{scan}:/scan.png:ro"),
-        *(image, "serve"),
+        *(*_ISOLATED, "-v", f"{ml_dir / 'model'}:/opt/ml/model:ro"),
+        *("-v", f"{scan}:/scan.png:ro", image, "serve"),
     ) as server:
         wait_until_ready(server)
         answer = python_in(server, _ASK)
@@ -203,7 +210,7 @@ def test_arguments_after_train_are_refused_and_not_dropped(image: str) -> None:
     assert "train takes no arguments, but was given: --epochs 2" in job.stderr
 
 
-def test_sdk_3_runs_a_script_of_ones_own_in_place_of_train_and_its_model_is_served(
+def test_sdk_3_runs_a_script_in_place_of_train_read_only_as_any_user_and_its_model_is_served(
     image: str, prepared: Path, tmp_path: Path
 ) -> None:
     drivers = shutil.copytree(ROOT / "tests" / "sm_drivers", tmp_path / "sm_drivers")
@@ -214,9 +221,13 @@ def test_sdk_3_runs_a_script_of_ones_own_in_place_of_train_and_its_model_is_serv
         {**scans, "code": ROOT / "docs" / "examples", "sm_drivers": drivers},
         {"epochs": "2", "image-size": "32", "batch-size": "8", "filters": "8"},
     )
+    # What the SDK runs writes into input/, and changes the mode of a file: only its owner may.
+    owner = os.getuid() or int(FULL_CONTRACT_UID)
+    for path in (ml_dir, *ml_dir.rglob("*")):
+        os.chown(path, owner, -1)
     script = "/opt/ml/input/data/sm_drivers/sm_train.sh"
     job = docker(
-        *("run", "--rm", "--network", "none", "-e", "TRAINING_JOB_NAME=own"),
+        *("run", "--rm", *_ISOLATED, "--user", owner, "-e", "TRAINING_JOB_NAME=own"),
         *("-v", f"{ml_dir}:/opt/ml", "--entrypoint", "/bin/bash", image),
         *("-c", f"chmod +x {script} && {script}"),
     )

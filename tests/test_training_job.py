@@ -197,10 +197,20 @@ def test_the_same_seed_gives_the_same_model(trained: Path, prepared: Path, tmp_p
             "image_size": '"32"',
             "batch_size": "8",
             "backbone": "small",
+            # Defaults, as a tuner and SDK 2 spell them.
+            "learning-rate": "2.0E-3",
+            "augment": '"True"',
+            "pretrained": '"False"',
+            "_tuning_objective_metric": "val_accuracy",
             "sagemaker_region": '"x"',
+            # Not there: the toolkit would run it, were it not told to call a function of ours.
+            "sagemaker_program": '"own.py"',
+            "sagemaker_submit_directory": '"s3://bucket/own/sourcedir.tar.gz"',
         },
     )
-    assert run_train(again).returncode == 0
+    job = run_train(again)
+    assert job.returncode == 0, job.stderr
+    assert 'The script "own.py" (hyperparameter sagemaker_program) is not run' in job.stderr
     first, second = (
         np.genfromtxt(ml / "output/data/predictions.csv", delimiter=",", skip_header=1)[:, 4:]
         for ml in (trained, again)
