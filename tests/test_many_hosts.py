@@ -90,6 +90,20 @@ def test_a_host_that_cannot_read_its_data_ends_all_with_its_name_and_cause(
         )
 
 
+def test_a_former_model_that_one_host_alone_was_given_ends_all_before_training(
+    tmp_path: Path, parts: Channels, trained: Path
+) -> None:
+    # As a channel of one instance group: inputdataconfig.json names it on every host.
+    hosts = make_hosts(tmp_path, [{**parts, "model": trained / "model"}, parts], SMALL)
+    codes = run(hosts)
+    assert 0 not in codes.values()
+    for ml_dir in hosts.values():
+        text = failure(ml_dir)
+        assert text.startswith("Host algo-2: Channel model: ")
+        assert "InstanceGroupNames" in text
+    assert "epoch=" not in (hosts["algo-1"] / "stdout.log").read_text()
+
+
 @pytest.mark.skipif(not LONG, reason="that the chief goes on is tested beside `exchange`")
 def test_a_host_that_is_lost_after_training_does_not_fail_the_job(
     tmp_path: Path, parts: Channels

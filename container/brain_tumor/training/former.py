@@ -112,7 +112,8 @@ def _the_only(found: Sequence[Path], place: Path) -> Path:
     raise DataError(
         f"{place} holds {len(found) or 'no'} models{''.join(f', {each}' for each in found)}. "
         f"Wanted one: the files that `train` left in model/, or the {_TARBALL} made of them. Usual "
-        "cause: an S3Uri of the channel that names another folder."
+        "cause: an S3Uri of the channel that names another folder, or InstanceGroupNames of the "
+        "channel that leave this host's group out."
     )
 
 
