@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from local_test.emulator.engine import LABEL
 from tests.docker import docker, needs_docker
 from tests.jobs import ROOT
 
@@ -18,8 +19,10 @@ _LINE = re.compile(r"^(?P<state>PASS|FAIL|N/A|ERROR) +(?P<rule>[A-Z]+-\d+) ", re
 
 
 def _there() -> list[str]:
+    """List what carries the emulator's label."""
     listed = (("container", "--all"), ("network",), ("volume",))
-    return [docker(kind, "ls", "--quiet", *options).stdout for kind, *options in listed]
+    mine = ("--quiet", "--filter", f"label={LABEL}")
+    return [docker(kind, "ls", *options, *mine).stdout for kind, *options in listed]
 
 
 def test_our_image_passes_every_rule_that_applies_and_a_check_leaves_nothing(
