@@ -66,7 +66,7 @@ class Engine:
                 self.client.close()
 
     def remove_all(self) -> None:
-        """Remove the containers, with their volumes, and the networks of this run.
+        """Remove the containers, networks and volumes of this run.
 
         Raises:
             EmulatorError: Something could not be removed; all else is.
@@ -75,6 +75,8 @@ class Engine:
         containers = self.client.containers.list(all=True, filters=mine, ignore_removed=True)
         removals = [functools.partial(one.remove, force=True, v=True) for one in containers]
         removals += [network.remove for network in self.client.networks.list(filters=mine)]
+        # Most go with their container; not where somebody else removed that.
+        removals += [volume.remove for volume in self.client.volumes.list(filters=mine)]
         failures: list[str] = []
         for remove in removals:
             try:

@@ -92,7 +92,10 @@ def test_whatever_ends_a_block_nothing_of_it_stays_on_the_engine(image: str) -> 
             alias=(network, "algo-1"),
         )
         made.start()
-        assert len(left_of(engine)) == 4
+        # `docker rm -f` of somebody else's leaves the volume.
+        removed = engine.container(image, ["sleep", "600"], volumes=["/opt/ml/model"])
+        engine.client.containers.get(removed.id).remove(force=True)
+        assert len(left_of(engine)) == 5
         raise RuntimeError
     assert left_of(engine) == []
 
