@@ -67,7 +67,7 @@ def make_hosts(
 def _entries(channels: Sequence[Channels]) -> dict[str, dict[str, str]]:
     """Give what inputdataconfig.json says on every host: all channels, also those not given it."""
     entries = {}
-    for name in set().union(*channels):
+    for name in sorted(set().union(*channels)):
         alike = len({given.get(name) for given in channels}) == 1
         distribution = "FullyReplicated" if alike else "ShardedByS3Key"
         entries[name] = {"TrainingInputMode": "File", "S3DistributionType": distribution}

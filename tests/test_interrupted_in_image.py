@@ -20,7 +20,7 @@ pytestmark = needs_docker
 def _wait_for_python(identifier: str) -> None:
     """Wait until the shell script `train` has become Python, some milliseconds after the start."""
     deadline = time.monotonic() + 30
-    while "/bin/brain-tumor train" not in docker("top", identifier).stdout:
+    while "/opt/venv/bin/python" not in docker("top", identifier).stdout:
         assert time.monotonic() < deadline, logs(identifier)
 
 
@@ -33,7 +33,6 @@ def test_sigterm_while_the_container_starts_is_heard_and_leaves_a_model(
     with container("--network", "none", "-v", f"{ml_dir}:/opt/ml", image, "train") as job:
         _wait_for_python(job)
         docker("kill", "--signal", "TERM", job)
-        assert logs(job) == ""
         assert wait(job) == 0, logs(job)
     history = json.loads((ml_dir / "output/data/training_history.json").read_text())
     assert (history["ended"], len(history["epochs"])) == ("asked to stop", 1)
