@@ -16,7 +16,8 @@ from local_test.emulator.engine import LABEL, Engine
 from local_test.emulator.job import Run
 from local_test.emulator.record import Record
 from local_test.emulator.specification import TrainingJob
-from tests.docker import docker
+from tests.docker import IMAGE, build, docker
+from tests.jobs import ROOT
 
 BASE = "debian:trixie-slim"
 # Of this run of the tests alone: what has the image for its ancestor is nobody else's.
@@ -48,6 +49,12 @@ def image() -> Iterator[str]:
     finally:
         client.images.remove(TAG, force=True)
         client.close()
+
+
+@pytest.fixture(scope="session")
+def serve_image() -> str:
+    """Build our own image that serves; it also has the Python that stubs need."""
+    return build(f"{IMAGE}-serve", "--target", "serve", ROOT)
 
 
 Train = Callable[..., Record]

@@ -22,10 +22,9 @@ from local_test.emulator.check.suite import Verdict, judge, select
 from local_test.emulator.console import Console
 from local_test.emulator.engine import Engine
 from local_test.emulator.metrics import MetricDefinition
-from tests.docker import IMAGE, build, docker
+from tests.docker import build, docker
 from tests.emulator.check.faults import IMAGES, SOUND
 from tests.emulator.conftest import BASE, RUN, left_of
-from tests.jobs import ROOT
 
 HERE = Path(__file__).parent
 PAYLOAD = Payload(json.dumps({"instances": [1, 2]}).encode(), "application/json")
@@ -135,12 +134,6 @@ def check_all(tmp_path_factory: pytest.TempPathFactory) -> CheckAll:
     return run
 
 
-@pytest.fixture(scope="session")
-def python_image() -> str:
-    """Build an image with Python, Flask and gunicorn to make others from: our own that serves."""
-    return build(f"{IMAGE}-serve", "--target", "serve", ROOT)
-
-
 _STUB = r"""FROM {base}
 LABEL run={run}
 ENV PYTHONUNBUFFERED= RES_OPTIONS="timeout:1 attempts:1"
@@ -197,7 +190,7 @@ _ENGINES = {
 
 @pytest.fixture(scope="session")
 def images(
-    python_image: str, tmp_path_factory: pytest.TempPathFactory
+    serve_image: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mapping[str, str]]:
     """Build the images of the stub, by fault ("" has none), and of AWS's classic sample."""
     folder = tmp_path_factory.mktemp("images")
@@ -207,7 +200,7 @@ def images(
         path.write_text(dockerfile.format(base=base, run=RUN))
         return build(f"emulator-test:check-{number}-{RUN}", "-f", path, HERE)
 
-    tags = {"": made(0, _STUB, python_image), CLASSIC: made(1, _CLASSIC, python_image)}
+    tags = {"": made(0, _STUB, serve_image), CLASSIC: made(1, _CLASSIC, serve_image)}
     for number, fault in enumerate(IMAGES, 2):
         tags[fault] = made(number, f'FROM {{base}}\nENV FAULT="{fault}"\n', tags[""])
     yield tags

@@ -26,7 +26,7 @@ from local_test.emulator.hosting.pipeline import Pipeline
 from local_test.emulator.hosting.server import Server
 from local_test.emulator.hosting.serverless import Serverless, ServerlessConfig
 from local_test.emulator.hosting.targets import Single
-from tests.docker import IMAGE, build, needs_docker
+from tests.docker import needs_docker
 from tests.emulator.conftest import BASE, RUN, labelled, left_of, run_label
 from tests.emulator.hosting.conftest import QUICK, model_archive, runtime
 from tests.jobs import ROOT
@@ -36,7 +36,7 @@ pytestmark = needs_docker
 _TAG = f"emulator-test:serve-{RUN}"
 _TMP = "/tmp/new"  # noqa: S108 - in the container
 # Our own image is the one at hand that has Python; nothing else of it is used.
-_DOCKERFILE = f"""FROM {IMAGE}-serve
+_DOCKERFILE = f"""FROM {{base}}
 COPY stub.py /usr/local/bin/stub
 ENTRYPOINT ["python3", "/usr/local/bin/stub"]
 LABEL {pipeline.LABEL}=true
@@ -44,15 +44,15 @@ LABEL {pipeline.LABEL}=true
 
 
 @pytest.fixture(scope="module")
-def stub_image() -> Iterator[str]:
+def stub_image(serve_image: str) -> Iterator[str]:
     """Give an image that serves as the stub does."""
-    build(f"{IMAGE}-serve", "--target", "serve", ROOT)
+    dockerfile = _DOCKERFILE.format(base=serve_image).encode()
     context = io.BytesIO()
     with tarfile.open(fileobj=context, mode="w") as tar:
         tar.add(ROOT / "tests/emulator/hosting/stub.py", "stub.py")
-        dockerfile = tarfile.TarInfo("Dockerfile")
-        dockerfile.size = len(_DOCKERFILE)
-        tar.addfile(dockerfile, io.BytesIO(_DOCKERFILE.encode()))
+        member = tarfile.TarInfo("Dockerfile")
+        member.size = len(dockerfile)
+        tar.addfile(member, io.BytesIO(dockerfile))
     context.seek(0)
     with contextlib.closing(sdk.from_env()) as client:
         client.images.build(
