@@ -1,7 +1,8 @@
-"""The files a training run leaves in output/data: figures, tables and pictures."""
+"""What a training run says at its end, and the files it leaves in output/data."""
 
 import csv
 import json
+import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,18 @@ from brain_tumor.training.evaluation_plots import (
     draw_robustness,
     draw_roc_curves,
 )
-from brain_tumor.training.metrics import Fit, Training
+from brain_tumor.training.metrics import (
+    LEAK_FREE_ACCURACY,
+    TEST_ACCURACY,
+    Fit,
+    Training,
+    Validation,
+)
 from brain_tumor.training.plots import draw_confusion_matrix, draw_learning_curves
 from brain_tumor.training.quality import Findings, model_quality
+from brain_tumor.training.summary import headline_sentence, leak_sentence
+
+log = logging.getLogger(__name__)
 
 
 def write_findings(findings: Findings, folder: Path) -> None:
@@ -33,6 +43,19 @@ def write_findings(findings: Findings, folder: Path) -> None:
     pictures = _draw_pictures(findings, folder)
     write_page(findings, pictures, folder / "report.html")
     write_model_card(findings, folder / "MODEL_CARD.md")
+
+
+def announce(findings: Findings) -> None:
+    """Say the result, a leak loudly, and print the metric lines that the platform matches."""
+    evaluation = findings.evaluation
+    log.info("%s", headline_sentence(findings))
+    log.log(logging.WARNING if evaluation.leaky else logging.INFO, "%s", leak_sentence(evaluation))
+    print(Validation(**findings.info.metrics["validation"]).metric_line(), flush=True)
+    if evaluation.channel == "test":
+        print(f"{TEST_ACCURACY}={evaluation.accuracy:.6g};", flush=True)
+        leak_free = evaluation.leak_free()
+        if leak_free:
+            print(f"{LEAK_FREE_ACCURACY}={leak_free.accuracy:.6g};", flush=True)
 
 
 def write_history(training: Training, folder: Path) -> None:

@@ -34,7 +34,6 @@ from brain_tumor.training.hyperparameter_parsing import parse_hyperparameters
 from brain_tumor.training.hyperparameters import Hyperparameters
 from brain_tumor.training.imports import without
 from brain_tumor.training.meeting import join
-from brain_tumor.training.metrics import LEAK_FREE_ACCURACY, TEST_ACCURACY, Validation
 from brain_tumor.training.record import Past, Record
 from brain_tumor.training.schedule import Deadline
 from brain_tumor.training.stop import StopSignal
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
     from brain_tumor.training.channels import Channels
     from brain_tumor.training.evaluation import Evaluation
     from brain_tumor.training.metrics import Training
-    from brain_tumor.training.quality import Findings
 
 log = logging.getLogger(__name__)
 
@@ -226,7 +224,7 @@ def _train(
         event_log.add_picture("confusion_matrix", confusion, training.epochs[-1].epoch)
     with writing_to(job.model_dir):
         artifact.save(job.model_dir, servable, info, assess.check_images(channels, parameters.seed))
-    _announce(findings)
+    report.announce(findings)
     log.info("The model is in %s, the reports are in %s", job.model_dir, job.output_dir)
 
 
@@ -249,21 +247,6 @@ def _read_data(
     # The names of all files once more, and nobody reads them again.
     channels.report.splits.clear()
     return channels
-
-
-def _announce(findings: "Findings") -> None:
-    """Say the result, a leak loudly, and print the metric lines that the platform matches."""
-    from brain_tumor.training.summary import headline_sentence, leak_sentence
-
-    evaluation = findings.evaluation
-    log.info("%s", headline_sentence(findings))
-    log.log(logging.WARNING if evaluation.leaky else logging.INFO, "%s", leak_sentence(evaluation))
-    print(Validation(**findings.info.metrics["validation"]).metric_line(), flush=True)
-    if evaluation.channel == "test":
-        print(f"{TEST_ACCURACY}={evaluation.accuracy:.6g};", flush=True)
-        leak_free = evaluation.leak_free()
-        if leak_free:
-            print(f"{LEAK_FREE_ACCURACY}={leak_free.accuracy:.6g};", flush=True)
 
 
 def _model_info(
