@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import traceback
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -44,6 +45,7 @@ class FailureFile:
         self._file = output_dir / "failure"
         for stale in (self._file, output_dir / "success"):
             stale.unlink(missing_ok=True)
+        self._writing, self._is_written = threading.Lock(), False
         self._room: IO[bytes] | None = None
         with suppress(OSError):
             # It has no name, so it is gone with the process, however that ends.
@@ -52,7 +54,16 @@ class FailureFile:
             self._room.flush()
 
     def write(self, text: str) -> bool:
-        """Write the file; False: it cannot be written."""
+        """Write the file; the first cause stays. False: it cannot be written.
+
+        Another thread may have one at the same moment, and end the process while this one has
+        emptied the file but not filled it.
+        """
+        with self._writing:
+            self._is_written = self._is_written or self._write(text)
+            return self._is_written
+
+    def _write(self, text: str) -> bool:
         if self._room:
             # What did not fit at the start would be written now, and does not fit now either.
             with suppress(OSError):

@@ -150,3 +150,10 @@ def test_a_failure_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 def test_a_name_that_is_no_text_can_be_told(tmp_path: Path) -> None:
     assert FailureFile(tmp_path).write("no such file: \udcff.jpg")
     assert (tmp_path / "failure").read_text() == "no such file: ?.jpg\n"
+
+
+def test_the_first_cause_stays_where_another_thread_has_one_too(tmp_path: Path) -> None:
+    failure = FailureFile(tmp_path)
+    assert failure.write("the first")
+    assert failure.write("the second")
+    assert (tmp_path / "failure").read_text() == "the first\n"
