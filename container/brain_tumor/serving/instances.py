@@ -3,28 +3,48 @@
 import base64
 import binascii
 import json
+import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, BinaryIO
 
 from brain_tumor import images
 from brain_tumor.errors import ImageError, PayloadError
 from brain_tumor.images import Pixels
 from brain_tumor.serving import numbers
-from brain_tumor.serving.bodies import WHOLE_BYTES, Body, Item, Scans
+from brain_tumor.serving.bodies import IN_MEMORY_BYTES, WHOLE_BYTES, Body, Item, Scans
 
 SIGNATURE_NAMES = ("serving_default", "serving_bytes")
 """Those of the saved graph that a request may name: numbers, and encoded images."""
 _INPUTS = ("images", "image_bytes")
 """What the inputs of those signatures are called in the graph."""
 _STEP = 1 << 20
+_FEW = 10_000
+"""Instances that are turned into pixels in the time that a parsed document may be held back."""
+# Parsed numbers take eleven times their text. Side by side nothing is gained: json holds the GIL.
+_one_large_document = threading.Lock()
 
 
 def read_document(body: Body, max_pixels: int) -> Scans:
-    """Read `{"instances": [...]}` or `{"inputs": [...]}`.
+    """Read `{"instances": [...]}` or `{"inputs": [...]}`; large documents one after the other.
 
     Raises:
         PayloadError: it is no JSON, has no such list, or names a signature that is not served.
     """
+    with _turn(body):
+        instances = _instances(body)
+        items = (_item(instance, max_pixels) for instance in instances)
+        # Encoded images are larger once decoded, numbers are smaller.
+        if len(instances) <= _FEW and all(isinstance(instance, list) for instance in instances):
+            items = iter([*items])
+        return Scans(len(instances), items)
+
+
+def _turn(body: Body) -> AbstractContextManager[object]:
+    return _one_large_document if body.size > IN_MEMORY_BYTES else nullcontext()
+
+
+def _instances(body: Body) -> list[Any]:
     try:
         document = json.loads(body.whole())
     except (ValueError, RecursionError) as error:
@@ -40,7 +60,7 @@ def read_document(body: Body, max_pixels: int) -> Scans:
             '{"instances": [{"b64": "<base64 of an image file>"}]} or nested numbers 0-255 of '
             "shape (n, h, w), (n, h, w, 1) or (n, h, w, 3)."
         )
-    return Scans(len(instances), (_item(instance, max_pixels) for instance in instances))
+    return instances
 
 
 def read_lines(body: Body, max_pixels: int) -> Scans:

@@ -2,12 +2,14 @@
 
 import json
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 
 from brain_tumor.errors import ImageError, ImageTooLargeError, PayloadError
+from brain_tumor.serving import bodies
 from brain_tumor.serving import instances as instances_module
 from brain_tumor.serving.payloads import JSON, JSON_LINES, read_body
 from tests.bodies import MAX_IMAGES, MAX_PIXELS, b64, body_of, instances, pixels_of, read
@@ -123,6 +125,27 @@ def test_long_text_among_numbers_takes_no_memory_of_its_length_for_each() -> Non
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
     finally:
         tracemalloc.stop()
+
+
+def _peak_of(readers: int, body: bytes) -> int:
+    """Give the most bytes that so many documents take that are read at once."""
+    tracemalloc.start()
+    try:
+        with ThreadPoolExecutor(readers) as pool:
+            reads = [
+                pool.submit(read_body, body_of(body, JSON), 10**6, MAX_IMAGES)
+                for _ in range(readers)
+            ]
+            assert [done.result().count for done in reads] == [3] * readers
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_large_documents_of_numbers_that_come_at_once_take_no_more_memory_than_one() -> None:
+    body = instances(*np.full((3, 512, 1024), 0.5).tolist())
+    assert len(body) > bodies.IN_MEMORY_BYTES
+    assert _peak_of(3, body) < 1.3 * _peak_of(1, body)
 
 
 # --- TensorFlow Serving's other forms ---
