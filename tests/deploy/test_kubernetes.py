@@ -14,9 +14,13 @@ from tests.jobs import ROOT
 FILES = ROOT / "deploy/kubernetes"
 
 
-def _server() -> dict[str, dict[str, Any]]:
-    documents = yaml.safe_load_all((FILES / "server.yaml").read_text())
+def _documents(file: str) -> dict[str, dict[str, Any]]:
+    documents = yaml.safe_load_all((FILES / file).read_text())
     return {document["kind"]: document for document in documents}
+
+
+def _server() -> dict[str, dict[str, Any]]:
+    return _documents("server.yaml")
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -49,6 +53,8 @@ def _restricted(pod: dict[str, Any]) -> None:
         assert {"cpu", "memory"} <= set(each["resources"]["limits"])
     for volume in pod["volumes"]:
         assert set(volume) - {"name"} <= {"emptyDir", "persistentVolumeClaim"}
+        # No scan on a node's disk.
+        assert volume.get("emptyDir", {"medium": "Memory"})["medium"] == "Memory"
 
 
 def test_pods_keep_to_the_restricted_standard_and_may_reach_nothing() -> None:
@@ -99,11 +105,8 @@ def _kserve_fields() -> dict[str, str]:
 
 @needs_tool("kserve_fields.py")
 def test_kserves_predictor_is_a_pod_with_its_own_fields_and_asks_for_its_own_name() -> None:
-    service = yaml.safe_load((FILES / "kserve.yaml").read_text())
-    assert (service["apiVersion"], service["kind"]) == (
-        "serving.kserve.io/v1beta1",
-        "InferenceService",
-    )
+    service = _documents("kserve.yaml")["InferenceService"]
+    assert service["apiVersion"] == "serving.kserve.io/v1beta1"
     assert set(service["spec"]) == {"predictor"}
     predictor = service["spec"]["predictor"]
     own = _kserve_fields()
@@ -119,3 +122,32 @@ def test_kserves_predictor_is_a_pod_with_its_own_fields_and_asks_for_its_own_nam
     (name,) = [each["value"] for each in serve["env"] if each["name"] == "BRAIN_TUMOR_MODEL_NAME"]
     assert name == service["metadata"]["name"]
     assert serve["readinessProbe"]["httpGet"]["path"] == f"/v1/models/{name}"
+
+
+# What KServe hands to Knative, and its Standard mode does nothing with.
+_KNATIVES = {"containerConcurrency", "canaryTrafficPercent"}
+
+
+def test_kserves_standard_mode_runs_it_and_reaches_as_little_as_the_plain_server() -> None:
+    documents, server = _documents("kserve.yaml"), _server()
+    assert documents["Namespace"] == server["Namespace"]
+    service, policy = documents["InferenceService"], documents["NetworkPolicy"]
+    annotations = service["metadata"]["annotations"]
+    assert annotations["serving.kserve.io/deploymentMode"] == "Standard"
+    predictor = service["spec"]["predictor"]
+    assert not _KNATIVES & predictor.keys()
+    assert (annotations["serving.kserve.io/autoscalerClass"], predictor["scaleMetric"]) == (
+        "hpa",
+        "cpu",
+    )
+    validate(policy)
+    name = service["metadata"]["name"]
+    selector = {"serving.kserve.io/inferenceservice": name}
+    assert policy["spec"]["podSelector"] == {"matchLabels": selector}
+    plain = server["NetworkPolicy"]["spec"]
+    for field in ("policyTypes", "egress"):
+        assert policy["spec"][field] == plain[field]
+    assert policy["spec"]["ingress"][0]["from"] == plain["ingress"][0]["from"]
+    (serve,) = predictor["containers"]
+    (port,) = policy["spec"]["ingress"][0]["ports"]
+    assert port["port"] == serve["ports"][0]["containerPort"]

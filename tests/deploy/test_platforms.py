@@ -11,6 +11,7 @@ from typing import Any
 
 import botocore.session
 import jsonschema
+import pytest
 import yaml
 from botocore.validate import ParamValidator
 
@@ -89,13 +90,21 @@ def test_heroku_yml_has_the_documented_keys_and_runs_what_it_builds() -> None:
     assert (FILES / document["build"]["docker"]["web"]).is_file()
 
 
-def test_app_runners_api_takes_its_file() -> None:
-    document = json.loads((FILES / "app_runner.json").read_text())
-    service = botocore.session.get_session().get_service_model("apprunner")
-    wanted = service.operation_model("CreateService").input_shape
+@pytest.mark.parametrize(
+    ("file", "service", "operation"),
+    [
+        ("ecs_express.json", "ecs", "CreateExpressGatewayService"),
+        ("app_runner.json", "apprunner", "CreateService"),
+    ],
+)
+def test_awss_api_takes_its_file(file: str, service: str, operation: str) -> None:
+    document = json.loads((FILES / file).read_text())
+    model = botocore.session.get_session().get_service_model(service)
+    wanted = model.operation_model(operation).input_shape
     report = ParamValidator().validate(document, wanted)
     assert not report.has_errors(), report.generate_report()
     assert set(document) <= set(wanted.members)
+    assert "/ping" in json.dumps(document)
 
 
 @needs_tool("docker-compose")

@@ -5,12 +5,12 @@ import binascii
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, BinaryIO
 
 from brain_tumor import images
 from brain_tumor.errors import ImageError, PayloadError
 from brain_tumor.images import Pixels
+from brain_tumor.resources import release_memory
 from brain_tumor.serving import numbers
 from brain_tumor.serving.bodies import IN_MEMORY_BYTES, WHOLE_BYTES, Body, Item, Scans
 
@@ -31,17 +31,22 @@ def read_document(body: Body, max_pixels: int) -> Scans:
     Raises:
         PayloadError: it is no JSON, has no such list, or names a signature that is not served.
     """
-    with _turn(body):
-        instances = _instances(body)
-        items = (_item(instance, max_pixels) for instance in instances)
-        # Encoded images are larger once decoded, numbers are smaller.
-        if len(instances) <= _FEW and all(isinstance(instance, list) for instance in instances):
-            items = iter([*items])
-        return Scans(len(instances), items)
+    if body.size <= IN_MEMORY_BYTES:
+        return _scans(body, max_pixels)
+    with _one_large_document:
+        scans = _scans(body, max_pixels)
+        # What the document took would stay with the process, beside what the next one takes.
+        release_memory()
+        return scans
 
 
-def _turn(body: Body) -> AbstractContextManager[object]:
-    return _one_large_document if body.size > IN_MEMORY_BYTES else nullcontext()
+def _scans(body: Body, max_pixels: int) -> Scans:
+    instances = _instances(body)
+    items: Iterator[Item] = (_item(instance, max_pixels) for instance in instances)
+    # Encoded images are larger once decoded, numbers are smaller.
+    if len(instances) <= _FEW and all(isinstance(instance, list) for instance in instances):
+        items = iter([*items])
+    return Scans(len(instances), items)
 
 
 def _instances(body: Body) -> list[Any]:
