@@ -26,7 +26,7 @@ _INSTALL = (
 RULES = (
     Rule(
         "ModuleNotFoundError",
-        r"No module named '(?P<module>boto3|botocore|sagemaker)",
+        r"No module named '(?P<module>click|boto3|botocore|sagemaker)",
         # Into one that is there, the image's own perhaps, its versions would not fit.
         f"{{module}} is not installed in this environment: make one for it by `{_INSTALL}`, "
         "and run `.venv-deploy/bin/python -m deploy`.",

@@ -48,6 +48,21 @@ def test_help_needs_no_sdk() -> None:
     assert done.stdout.strip() == "set()"
 
 
+def test_without_its_packages_one_sentence_says_how_to_get_them() -> None:
+    # -S: as in an environment that has nothing installed.
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "deploy", "iam", "--help"],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: click is not installed in this environment: make one")
+    assert "-r deploy/requirements.txt" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_commands_stand_in_the_order_of_the_road() -> None:
     printed = succeed("--help")
     # Each has a line, which ends.
