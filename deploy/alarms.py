@@ -1,9 +1,12 @@
-"""Alarms of an endpoint; an update is rolled back when one goes off."""
+"""Alarms of an endpoint, and those that roll an update back."""
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from deploy import tags
+from deploy import endpoint_life, names, tags
 from deploy.hosting import VARIANT
 from deploy.session import Aws
 
@@ -17,7 +20,7 @@ class _Alarm:
     statistic: dict[str, str]
     limit: float
     minutes: int
-    """One after the other above the limit; one slow minute is no fault."""
+    """So many are looked at, of which two must be above the limit: one bad minute is no fault."""
     about: str
 
 
@@ -29,31 +32,57 @@ class Limits:
     p99_ms: float
 
 
-def make(aws: Aws, endpoint: str, limits: Limits | None, topic: str | None = None) -> list[str]:
-    """Make an endpoint's alarms, or bring them up to date; give their names.
+def make(aws: Aws, endpoint: str, limits: Limits | None, topic: str | None = None) -> None:
+    """Make an endpoint's alarms, or bring them up to date.
 
     Without limits errors alone are watched.
     """
+    _put(aws, endpoint, _dimensions(endpoint), limits, topic)
+
+
+@contextmanager
+def guarding(aws: Aws, endpoint: str, config: str, limits: Limits | None) -> Iterator[list[str]]:
+    """Watch the machines of a new configuration alone while an update goes on; give the alarms.
+
+    The old ones may fail: that may be what the update is to mend, and would end it.
+    """
+    dimensions = {**_dimensions(endpoint), "EndpointConfigName": config}
+    try:
+        yield _put(aws, config, dimensions, limits, None)
+    except BaseException:
+        # What went wrong first is what is told.
+        with suppress(Exception):
+            forget_guards(aws, endpoint)
+        raise
+    forget_guards(aws, endpoint)
+
+
+def forget_guards(aws: Aws, endpoint: str) -> None:
+    """Remove what `guarding` made, now or in a run that was cut off; while an update goes on, not.
+
+    Without them AWS would roll it back.
+    """
+    there = endpoint_life.describe(aws, endpoint)
+    if there and there["EndpointStatus"] in endpoint_life.CHANGING:
+        return
     client = aws.client("cloudwatch")
-    named = []
-    for alarm in [_ERRORS, *(_latencies(limits) if limits else [])]:
-        named.append(f"{endpoint}-{alarm.name}")
-        client.put_metric_alarm(
-            AlarmName=named[-1], **_request(endpoint, alarm, topic), Tags=tags.as_list(aws.project)
-        )
-    return named
+    pages = client.get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{endpoint}-")
+    found = [alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"]]
+    guards = [name for name in found if re.fullmatch(rf"{names.by_content_of(endpoint)}-\w+", name)]
+    if guards:
+        client.delete_alarms(AlarmNames=guards)
 
 
 def options(aws: Aws, endpoint: str) -> dict[str, Any]:
     """Give the options of `endpoint` of which its alarms were made."""
-    names = [f"{endpoint}-{name}" for name in ("errors", "latency", "p99")]
-    found = aws.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
+    named = [f"{endpoint}-{name}" for name in ("errors", "latency", "p99")]
+    found = aws.client("cloudwatch").describe_alarms(AlarmNames=named)["MetricAlarms"]
     known: dict[str, Any] = {}
     for alarm in found:
-        if alarm["AlarmName"] == names[0]:
+        if alarm["AlarmName"] == named[0]:
             known["topic"] = next(iter(alarm["AlarmActions"]), None)
         else:
-            option = "mean_ms" if alarm["AlarmName"] == names[1] else "p99_ms"
+            option = "mean_ms" if alarm["AlarmName"] == named[1] else "p99_ms"
             known[option] = alarm["Threshold"] / 1000
     return known
 
@@ -63,7 +92,7 @@ _ERRORS = _Alarm(
     "Invocation5XXErrors",
     {"Statistic": "Sum"},
     0,
-    1,
+    3,
     "A request failed by a fault of the container, not of the caller",
 )
 
@@ -90,18 +119,35 @@ def _latencies(limits: Limits) -> list[_Alarm]:
     ]
 
 
-def _request(endpoint: str, alarm: _Alarm, topic: str | None) -> dict[str, Any]:
+def _dimensions(endpoint: str) -> dict[str, str]:
+    return {"EndpointName": endpoint, "VariantName": VARIANT}
+
+
+def _put(
+    aws: Aws, stem: str, dimensions: dict[str, str], limits: Limits | None, topic: str | None
+) -> list[str]:
+    """Make the alarms whose names begin with `stem`; give these."""
+    named = []
+    for alarm in [_ERRORS, *(_latencies(limits) if limits else [])]:
+        named.append(f"{stem}-{alarm.name}")
+        aws.client("cloudwatch").put_metric_alarm(
+            AlarmName=named[-1],
+            **_request(dimensions, alarm, topic),
+            Tags=tags.as_list(aws.project),
+        )
+    return named
+
+
+def _request(dimensions: dict[str, str], alarm: _Alarm, topic: str | None) -> dict[str, Any]:
     return {
         "AlarmDescription": alarm.about,
         "Namespace": "AWS/SageMaker",
         "MetricName": alarm.metric,
-        "Dimensions": [
-            {"Name": "EndpointName", "Value": endpoint},
-            {"Name": "VariantName", "Value": VARIANT},
-        ],
+        "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions.items()],
         **alarm.statistic,
         "Period": 60,
         "EvaluationPeriods": alarm.minutes,
+        "DatapointsToAlarm": 2,
         "Threshold": alarm.limit,
         "ComparisonOperator": "GreaterThanThreshold",
         # Nobody asked.

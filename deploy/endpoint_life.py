@@ -51,10 +51,21 @@ def create(aws: Aws, name: str, config: str) -> None:
     )
 
 
-def update(aws: Aws, name: str, config: str, deployment: dict[str, Any]) -> None:
-    """Exchange what the endpoint runs, while it answers."""
+def update(
+    aws: Aws, name: str, config: str, deployment: dict[str, Any], retained: dict[str, Any]
+) -> None:
+    """Exchange what the endpoint runs, while it answers.
+
+    Args:
+        aws: who asks.
+        name: of the endpoint.
+        config: name of the new configuration.
+        deployment: how, as DeploymentConfig.
+        retained: the parameters by which AWS keeps what the endpoint has now; none, for all to be
+            as the configuration says.
+    """
     aws.client("sagemaker").update_endpoint(
-        EndpointName=name, EndpointConfigName=config, DeploymentConfig=deployment
+        EndpointName=name, EndpointConfigName=config, DeploymentConfig=deployment, **retained
     )
 
 

@@ -48,20 +48,38 @@ class Hosting:
         return self.kind != "serverless"
 
     @property
+    def first_instances(self) -> int:
+        """Machines to start with; one is needed, which a queue then lets go."""
+        return max(1, self.instance_count)
+
+    @property
     def scales(self) -> bool:
         """Whether the number of machines follows the load."""
         return self.has_instances and self.most_instances > self.instance_count
 
-    def cost(self, aws: Aws) -> str:
-        """Say what it costs for as long as it exists."""
+    def cost(self, aws: Aws, machines: int | None = None) -> str:
+        """Say what it costs for as long as it exists.
+
+        It begins with so many machines; without them with those that were chosen.
+        """
         if not self.has_instances:
             return (
                 f"Serverless, {self.memory_mb} MB: costs nothing while nobody asks; each request "
                 "is paid by its milliseconds (aws.amazon.com/sagemaker/pricing)."
             )
-        told = prices.sentence(aws, self.instance_type, max(1, self.instance_count))
+        told = prices.sentence(aws, self.instance_type, machines or self.first_instances)
         more = f" Under load up to {self.most_instances} of them." if self.scales else ""
         return f"{told}{more} Until `python -m deploy delete`."
+
+
+def kinds(options: dict[str, Any]) -> list[str]:
+    """Give the kinds that options of `endpoint` ask for; none, for a real-time endpoint."""
+    asked = {
+        "serverless": options["serverless"],
+        "async": options["queued"],
+        "multi-model": options["multi_model"],
+    }
+    return [kind for kind, given in asked.items() if given]
 
 
 def make_config(
@@ -102,8 +120,7 @@ def _variant(name: str, hosting: Hosting, model: str, weight: float) -> dict[str
     return {
         **variant,
         "InstanceType": hosting.instance_type,
-        # One is needed to start with; the queue lets it go.
-        "InitialInstanceCount": max(1, hosting.instance_count),
+        "InitialInstanceCount": hosting.first_instances,
         "ContainerStartupHealthCheckTimeoutInSeconds": _START_SECONDS,
     }
 
@@ -134,13 +151,13 @@ def _queue(aws: Aws, endpoint: str, hosting: Hosting) -> dict[str, Any]:
     }
 
 
-def deployment(hosting: Hosting, alarms: list[str]) -> dict[str, Any]:
+def deployment(machines: int, alarms: list[str]) -> dict[str, Any]:
     """Make DeploymentConfig: new machines beside the old ones, and back when an alarm goes off.
 
-    With several machines one of them gets requests first.
+    Of several new machines one gets requests first.
     """
     routing: dict[str, Any] = {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 300}
-    if hosting.has_instances and hosting.instance_count > 1:
+    if machines > 1:
         routing["Type"] = "CANARY"
         routing["CanarySize"] = {"Type": "INSTANCE_COUNT", "Value": 1}
     return {

@@ -8,6 +8,9 @@ from typing import Any
 from deploy.errors import DeployError
 from deploy.session import Aws
 
+# Characters of a digest that are added to the name of an endpoint's configuration.
+_DIGEST = 10
+
 
 def ours(aws: Aws, name: str) -> str:
     """Give a name as it is.
@@ -24,7 +27,7 @@ def ours(aws: Aws, name: str) -> str:
 
 
 def job(aws: Aws, name: str, longest: int = 63) -> str:
-    """Give the name of a job as it is; of tuning jobs `longest` is less.
+    """Give the name of a job or an endpoint as it is; of some `longest` is less.
 
     Raises:
         DeployError: it is not ours, or SageMaker would not take it.
@@ -33,23 +36,28 @@ def job(aws: Aws, name: str, longest: int = 63) -> str:
         raise DeployError(
             f"The name {name} does not do: SageMaker takes letters, digits and dashes, "
             f"here at most {longest} in all, of which {len(aws.project) + 1} are the project's: "
-            "give another one by --name."
+            "choose another."
         )
     return name
 
 
 def is_job(aws: Aws, name: str, longest: int = 63) -> bool:
-    """Whether a job of the project can have this name."""
+    """Whether a job or an endpoint of the project can have this name."""
     pattern = rf"{re.escape(aws.project)}(-+[a-zA-Z0-9]+)+"
     return len(name) <= longest and bool(re.fullmatch(pattern, name))
 
 
 def endpoint(aws: Aws, name: str | None) -> str:
     """Give the name of an endpoint: the given one, or the project's."""
-    return ours(aws, name or f"{aws.project}-endpoint")
+    return job(aws, name or f"{aws.project}-endpoint", 63 - 1 - _DIGEST)
+
+
+def by_content_of(stem: str) -> str:
+    """Give the regex of the names that `by_content` gives."""
+    return rf"{re.escape(stem)}-[0-9a-f]{{{_DIGEST}}}"
 
 
 def by_content(stem: str, request: dict[str, Any]) -> str:
     """Name a thing that cannot be changed after its content, so that the same one is made once."""
     digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
-    return f"{stem}-{digest[:10]}"
+    return f"{stem}-{digest[:_DIGEST]}"

@@ -3,6 +3,7 @@
 from typing import Any
 
 from deploy import alarms, hosting, scaling
+from deploy.errors import DeployError
 from deploy.session import Aws
 
 KINDS = ("serverless", "queued", "multi_model")
@@ -11,10 +12,11 @@ KINDS = ("serverless", "queued", "multi_model")
 def options(aws: Aws, endpoint: dict[str, Any]) -> dict[str, Any]:
     """Give the options that make what runs, by their names in the command.
 
-    All but the image, which is what was last pushed unless another is named.
+    Raises:
+        DeployError: something else than `endpoint` made it.
     """
-    name, client = endpoint["EndpointName"], aws.client("sagemaker")
-    config = client.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
+    name = endpoint["EndpointName"]
+    config = _config(aws, endpoint)
     variant = config["ProductionVariants"][0]
     container = _container(aws, variant)
     several = container.get("Mode") == "MultiModel"
@@ -26,6 +28,7 @@ def options(aws: Aws, endpoint: dict[str, Any]) -> dict[str, Any]:
         "queued": queued,
         "multi_model": _source(container) if several else None,
         "source": None if several else _source(container),
+        "image_uri": container.get("Image"),
         "environment": environment,
         "capture_percent": config.get("DataCaptureConfig", {}).get("InitialSamplingPercentage", 0),
         **_shadow(aws, config, variant),
@@ -33,6 +36,21 @@ def options(aws: Aws, endpoint: dict[str, Any]) -> dict[str, Any]:
         **scaling.options(aws, name),
         **alarms.options(aws, name),
     }
+
+
+def _config(aws: Aws, endpoint: dict[str, Any]) -> dict[str, Any]:
+    name = endpoint["EndpointConfigName"]
+    # The user's policy allows to read no other.
+    if not name.startswith(f"{aws.project}-"):
+        raise DeployError(
+            f"{endpoint['EndpointName']} runs the configuration {name}, which something else than "
+            "this command made, such as CloudFormation: update it there (of a stack the parameters "
+            "ImageUri and ModelDataUrl: docs/deploy.md)."
+        )
+    config: dict[str, Any] = aws.client("sagemaker").describe_endpoint_config(
+        EndpointConfigName=name
+    )
+    return config
 
 
 def _container(aws: Aws, variant: dict[str, Any]) -> dict[str, Any]:

@@ -73,7 +73,10 @@ def stop(aws: Aws, endpoint: str) -> None:
 
 @contextmanager
 def paused(aws: Aws, endpoint: str) -> Iterator[None]:
-    """Stop autoscaling for an update, which AWS refuses otherwise; a rollback brings it back."""
+    """Stop autoscaling for an update to another type of machine, which AWS refuses otherwise.
+
+    A rollback brings it back.
+    """
     target = describe(aws, endpoint)
     known = policies(aws, endpoint) if target else []
     stop(aws, endpoint)

@@ -5,8 +5,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from deploy import alarms, endpoint_life, hosting, image, models, names, running, scaling
-from deploy.errors import DeployError
+from deploy import alarms, endpoint_life, hosting, image, models, names, scaling
+from deploy.endpoint_update import Update
 from deploy.hosting import Hosting
 from deploy.options import aws_command
 from deploy.session import Aws
@@ -107,65 +107,44 @@ def endpoint(aws: Aws, name: str | None, **chosen: Any) -> None:
     """
     name = names.endpoint(aws, name)
     there = endpoint_life.describe(aws, name)
-    lives = there is not None and there["EndpointStatus"] != "Failed"
-    if there and lives and chosen["update"]:
-        chosen = _keep(running.options(aws, there), chosen)
+    update = None
+    if there and there["EndpointStatus"] != "Failed":
+        update = Update(aws, there, chosen, _given(chosen))
+        chosen = update.wanted
     choice = _hosting(chosen)
-    if lives:
-        _check_update(aws, name, chosen)
+    if update:
+        update.check(choice)
     again = " The shadow costs as much again." if chosen["shadow"] else ""
-    aws.confirm(f"{choice.cost(aws)}{again}\n{'Update' if lives else 'Make'} {name}?")
+    machines = update.machines(choice) if update else None
+    aws.confirm(f"{choice.cost(aws, machines)}{again}\n{'Update' if update else 'Make'} {name}?")
     config = _make_config(aws, name, choice, chosen)
-    made = _make_watching(aws, name, choice, chosen)
-    if not there or not lives:
+    limits = _make_watching(aws, name, choice, chosen)
+    if not update:
         endpoint_life.create(aws, name, config)
         _wait(aws, name, config, chosen)
-    elif there["EndpointConfigName"] == config:
+    elif update.config == config:
         click.echo(f"{name} runs exactly this already.")
         _wait(aws, name, config, chosen)
+        alarms.forget_guards(aws, name)
     else:
-        _exchange(aws, name, config, hosting.deployment(choice, made), chosen)
+        update.exchange(choice, config, limits)
     if chosen["wait"]:
         _scale(aws, name, choice, chosen)
         how = _ASKED_BY.get(choice.kind, "")
         aws.tell(f"Next: python -m deploy predict scan.jpg --endpoint {name}{how}")
+    else:
+        # Autoscaling is refused before the endpoint answers.
+        aws.tell(f"{name} comes up. Run the same again with --update to see it, and to scale it.")
 
 
-def _check_update(aws: Aws, name: str, chosen: dict[str, Any]) -> None:
-    """Refuse what an endpoint that is there cannot be given, before anything is made."""
-    if not chosen["update"]:
-        raise DeployError(
-            f"The endpoint {name} is there already: exchange what it runs by --update, or give "
-            "another --name."
-        )
-    if not chosen["wait"] and scaling.describe(aws, name):
-        raise DeployError(
-            f"{name} scales, which has to stop for an update and to start again after it: leave "
-            "out --no-wait."
-        )
-
-
-def _keep(runs: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
-    """Let what the command line leaves out be as it runs, and tell what changes."""
+def _given(chosen: dict[str, Any]) -> set[str]:
+    """Name the options that stand on the command line."""
     source = click.get_current_context().get_parameter_source
-    given = {name for name in chosen if source(name) is not ParameterSource.DEFAULT}
-    for name in sorted(given & runs.keys()):
-        if runs[name] != chosen[name]:
-            click.echo(f"{name.replace('_', ' ')}: {runs[name]} -> {chosen[name]}")
-    if given.intersection(running.KINDS):
-        runs = {name: value for name, value in runs.items() if name not in running.KINDS}
-    if chosen["multi_model"]:
-        runs.pop("source", None)
-    return {**chosen, **{name: value for name, value in runs.items() if name not in given}}
+    return {name for name in chosen if source(name) is not ParameterSource.DEFAULT}
 
 
 def _hosting(chosen: dict[str, Any]) -> Hosting:
-    kinds = {
-        "serverless": chosen["serverless"],
-        "async": chosen["queued"],
-        "multi-model": chosen["multi_model"],
-    }
-    wanted = [kind for kind, given in kinds.items() if given]
+    wanted = hosting.kinds(chosen)
     if len(wanted) > 1:
         raise click.UsageError(f"Choose one of --{' and --'.join(wanted)}.")
     if chosen["shadow"] and wanted:
@@ -205,27 +184,20 @@ def _make_config(aws: Aws, name: str, choice: Hosting, chosen: dict[str, Any]) -
     return hosting.make_config(aws, name, choice, model, shadow)
 
 
-def _make_watching(aws: Aws, name: str, choice: Hosting, chosen: dict[str, Any]) -> list[str]:
-    """Make log group and alarms, before the update that the alarms roll back; name the alarms."""
+def _make_watching(
+    aws: Aws, name: str, choice: Hosting, chosen: dict[str, Any]
+) -> alarms.Limits | None:
+    """Make log group and alarms; give the limits of these."""
     endpoint_life.make_log_group(aws, name)
-    limits = alarms.Limits(chosen["mean_ms"], chosen["p99_ms"])
     # What waits in a queue may take its time.
-    return alarms.make(aws, name, None if choice.kind == "async" else limits, chosen["topic"])
-
-
-def _exchange(
-    aws: Aws, name: str, config: str, deployment: dict[str, Any], chosen: dict[str, Any]
-) -> None:
-    with scaling.paused(aws, name):
-        endpoint_life.update(aws, name, config, deployment)
-        _wait(aws, name, config, chosen)
+    queued = choice.kind == "async"
+    limits = None if queued else alarms.Limits(chosen["mean_ms"], chosen["p99_ms"])
+    alarms.make(aws, name, limits, chosen["topic"])
+    return limits
 
 
 def _wait(aws: Aws, name: str, config: str, chosen: dict[str, Any]) -> None:
-    if not chosen["wait"]:
-        # Autoscaling is refused before the endpoint answers.
-        aws.tell(f"{name} comes up. Run the same again with --update to see it, and to scale it.")
-    elif not aws.dry_run:
+    if chosen["wait"] and not aws.dry_run:
         endpoint_life.wait(aws, name, config)
 
 

@@ -68,6 +68,13 @@ def account(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     return moto
 
 
+@pytest.fixture
+def pushed(account: str) -> str:
+    """Give the URI of the image that was pushed to an account with bucket and role."""
+    succeed("setup", "--yes")
+    return loopback.push_image()
+
+
 @pytest.fixture(scope="session")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Give the options that stand for `docker run`: files with what the image tells of itself."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.aws import ACCOUNT, ECR, REGION
+from tests.deploy.moto_updates import update_endpoint
 
 __all__ = ["ACCOUNT", "REGION"]
 SERVICES = {
@@ -101,7 +102,7 @@ def _mend_moto() -> None:
 
     for stem, store in _DELETED.items():
         setattr(SageMakerResponse, f"delete_{stem}", _delete_from(stem, store))
-    SageMakerResponse.update_endpoint = _update_endpoint  # type: ignore[attr-defined]
+    SageMakerResponse.update_endpoint = update_endpoint  # type: ignore[attr-defined]
     scaling: Any = ApplicationAutoScalingResponse
     scaling.register_scalable_target = _refuse_tags(scaling.register_scalable_target)
     scaling.deregister_scalable_target = _with_policies(scaling.deregister_scalable_target)
@@ -158,15 +159,6 @@ def _with_policies(deregister: Any) -> Any:
         return deregister(response)
 
     return deregister_all
-
-
-def _update_endpoint(response: Any) -> Any:
-    """Do what UpdateEndpoint does, at once; moto's endpoints are in service at once, too."""
-    from moto.core.responses import EmptyResult
-
-    endpoint = response.sagemaker_backend.endpoints[response._get_param("EndpointName")]
-    endpoint.endpoint_config_name = response._get_param("EndpointConfigName")
-    return EmptyResult()
 
 
 def parameters(printed: str, call: str) -> list[dict[str, Any]]:

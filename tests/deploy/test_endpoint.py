@@ -1,41 +1,16 @@
-"""`endpoint` against moto: every kind, alarms, scaling, update and its rollback, failure."""
+"""`endpoint` against moto: every kind, alarms, scaling, failure, the end."""
 
 import re
 from typing import Any
 
 import pytest
 
-from deploy import endpoint_life, running
+from deploy import endpoint_life
 from deploy.errors import DeployError
 from deploy.session import Aws
-from tests.deploy import loopback
+from tests.deploy import hosted, loopback
 from tests.deploy.conftest import deploy, succeed
-
-NAME = "brain-tumor-endpoint"
-MODEL = f"s3://{loopback.BUCKET}/jobs/brain-tumor-1/output/model.tar.gz"
-OTHER = f"s3://{loopback.BUCKET}/jobs/brain-tumor-2/output/model.tar.gz"
-
-
-@pytest.fixture
-def ready(account: str) -> str:
-    """Give the URI of the image that was pushed to an account with bucket and role."""
-    succeed("setup", "--yes")
-    return loopback.push_image()
-
-
-def _config() -> dict[str, Any]:
-    """Describe the configuration that the endpoint runs."""
-    sagemaker = loopback.client("sagemaker")
-    endpoint = sagemaker.describe_endpoint(EndpointName=NAME)
-    config: dict[str, Any] = sagemaker.describe_endpoint_config(
-        EndpointConfigName=endpoint["EndpointConfigName"]
-    )
-    return config
-
-
-def _model(name: str) -> dict[str, Any]:
-    described: dict[str, Any] = loopback.client("sagemaker").describe_model(ModelName=name)
-    return described
+from tests.deploy.hosted import MODEL, NAME, OTHER
 
 
 def _requested(*options: object) -> dict[str, Any]:
@@ -45,14 +20,14 @@ def _requested(*options: object) -> dict[str, Any]:
     return request
 
 
-def test_an_endpoint_answers_with_its_log_group_and_alarms(ready: str) -> None:
+def test_an_endpoint_answers_with_its_log_group_and_alarms(pushed: str) -> None:
     printed = succeed("endpoint", "--yes", "--model", MODEL)
     assert "[InService]" in printed
     assert f"predict scan.jpg --endpoint {NAME}" in printed
-    (variant,) = _config()["ProductionVariants"]
+    (variant,) = hosted.config()["ProductionVariants"]
     assert (variant["VariantName"], variant["InstanceType"]) == ("main", "ml.c5.large")
-    model = _model(variant["ModelName"])
-    assert model["PrimaryContainer"]["Image"] == ready
+    model = hosted.model(variant["ModelName"])
+    assert model["PrimaryContainer"]["Image"] == pushed
     assert model["PrimaryContainer"]["ModelDataUrl"] == MODEL
     assert model["ExecutionRoleArn"].endswith(":role/brain-tumor-execution")
     (group,) = loopback.client("logs").describe_log_groups()["logGroups"]
@@ -69,7 +44,7 @@ def test_an_endpoint_answers_with_its_log_group_and_alarms(ready: str) -> None:
     assert limits[f"{NAME}-p99"] == 5_000_000  # microseconds
 
 
-def test_autoscaling_follows_the_requests_of_each_machine(ready: str) -> None:
+def test_autoscaling_follows_the_requests_of_each_machine(pushed: str) -> None:
     succeed("endpoint", "--yes", "--model", MODEL, "--most-instances", 4)
     scaling = loopback.client("application-autoscaling")
     (target,) = scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
@@ -82,10 +57,10 @@ def test_autoscaling_follows_the_requests_of_each_machine(ready: str) -> None:
     assert metric == "SageMakerVariantInvocationsPerInstance"
 
 
-def test_a_serverless_endpoint_has_memory_and_no_machine(ready: str) -> None:
+def test_a_serverless_endpoint_has_memory_and_no_machine(pushed: str) -> None:
     result = deploy("endpoint", "--model", MODEL, "--serverless", answer="y\n")
     assert "costs nothing while nobody asks" in result.output
-    (variant,) = _config()["ProductionVariants"]
+    (variant,) = hosted.config()["ProductionVariants"]
     assert variant["ServerlessConfig"] == {"MemorySizeInMB": 3072, "MaxConcurrency": 5}
     assert "InstanceType" not in variant
     assert re.search(rf"^endpoint +{NAME} +InService$", succeed("status"), re.M)
@@ -96,7 +71,7 @@ def test_a_serverless_endpoint_has_memory_and_no_machine(ready: str) -> None:
     assert request["EnableNetworkIsolation"] is False
 
 
-def test_an_asynchronous_endpoint_can_sleep_and_is_woken_by_its_queue(ready: str) -> None:
+def test_an_asynchronous_endpoint_can_sleep_and_is_woken_by_its_queue(pushed: str) -> None:
     printed = succeed(
         *("endpoint", "--yes", "--model", MODEL, "--async", "--instances", 0),
         *("--most-instances", 2),
@@ -106,10 +81,10 @@ def test_an_asynchronous_endpoint_can_sleep_and_is_woken_by_its_queue(ready: str
     (runs,) = loopback.sagemaker().endpoints.values()
     runs.production_variants[0]["CurrentInstanceCount"] = 0
     assert re.search(rf"^endpoint +{NAME} +InService$", succeed("status"), re.M)
-    output = _config()["AsyncInferenceConfig"]["OutputConfig"]
+    output = hosted.config()["AsyncInferenceConfig"]["OutputConfig"]
     assert output["S3OutputPath"] == f"s3://{loopback.BUCKET}/async/{NAME}/output"
-    (variant,) = _config()["ProductionVariants"]
-    environment = _model(variant["ModelName"])["PrimaryContainer"]["Environment"]
+    (variant,) = hosted.config()["ProductionVariants"]
+    environment = hosted.model(variant["ModelName"])["PrimaryContainer"]["Environment"]
     assert environment == {"BRAIN_TUMOR_MAX_BODY_MB": "1024"}
     scaling = loopback.client("application-autoscaling")
     (target,) = scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
@@ -126,15 +101,15 @@ def test_an_asynchronous_endpoint_can_sleep_and_is_woken_by_its_queue(ready: str
     assert {alarm["AlarmName"] for alarm in alarms} == {f"{NAME}-errors", f"{NAME}-wake"}
 
 
-def test_a_multi_model_endpoint_serves_a_prefix_of_archives(ready: str) -> None:
+def test_a_multi_model_endpoint_serves_a_prefix_of_archives(pushed: str) -> None:
     prefix = f"s3://{loopback.BUCKET}/models/"
     succeed("endpoint", "--yes", "--multi-model", prefix)
-    (variant,) = _config()["ProductionVariants"]
-    container = _model(variant["ModelName"])["PrimaryContainer"]
+    (variant,) = hosted.config()["ProductionVariants"]
+    container = hosted.model(variant["ModelName"])["PrimaryContainer"]
     assert (container["Mode"], container["ModelDataUrl"]) == ("MultiModel", prefix)
 
 
-def test_a_shadow_gets_its_share_and_requests_are_captured(ready: str) -> None:
+def test_a_shadow_gets_its_share_and_requests_are_captured(pushed: str) -> None:
     request = _requested("--shadow", OTHER, "--shadow-percent", 50, "--capture", 10)
     (variant,) = request["ProductionVariants"]
     (shadow,) = request["ShadowProductionVariants"]
@@ -146,7 +121,7 @@ def test_a_shadow_gets_its_share_and_requests_are_captured(ready: str) -> None:
     assert [option["CaptureMode"] for option in capture["CaptureOptions"]] == ["Input", "Output"]
 
 
-def test_a_topic_hears_of_alarms_and_of_asynchronous_answers(ready: str) -> None:
+def test_a_topic_hears_of_alarms_and_of_asynchronous_answers(pushed: str) -> None:
     topic = f"arn:aws:sns:{loopback.REGION}:{loopback.ACCOUNT}:brain-tumor-news"
     request = _requested("--async", "--topic", topic)
     told = request["AsyncInferenceConfig"]["OutputConfig"]["NotificationConfig"]
@@ -154,175 +129,6 @@ def test_a_topic_hears_of_alarms_and_of_asynchronous_answers(ready: str) -> None
     printed = succeed("endpoint", "--dry-run", "--model", MODEL, "--topic", topic)
     alarms = loopback.parameters(printed, "cloudwatch:PutMetricAlarm")
     assert [alarm["AlarmActions"] for alarm in alarms] == [[topic]] * 3
-
-
-def test_an_endpoint_is_updated_beside_the_old_one_and_rolled_back_by_alarms(ready: str) -> None:
-    succeed("endpoint", "--yes", "--model", MODEL, "--most-instances", 2)
-    before = _config()["EndpointConfigName"]
-    result = deploy("endpoint", "--yes", "--model", OTHER)
-    assert result.exit_code == 1
-    assert "--update" in result.output
-    assert _config()["EndpointConfigName"] == before
-    succeed("endpoint", "--yes", "--model", OTHER, "--update", "--instances", 2)
-    assert _config()["EndpointConfigName"] != before
-    # What it scaled is forgotten, for AWS would refuse the update.
-    scaling = loopback.client("application-autoscaling")
-    targets = scaling.describe_scalable_targets(ServiceNamespace="sagemaker")
-    assert targets["ScalableTargets"] == []
-    again = succeed("endpoint", "--yes", "--model", OTHER, "--update", "--instances", 2)
-    assert "runs exactly this already" in again
-
-
-def test_an_update_keeps_what_it_does_not_name_and_tells_what_changes(ready: str) -> None:
-    topic = f"arn:aws:sns:{loopback.REGION}:{loopback.ACCOUNT}:brain-tumor-news"
-    succeed(
-        *("endpoint", "--yes", "--model", MODEL, "--instance-type", "ml.c5.xlarge"),
-        *("--instances", 2, "--most-instances", 4, "--requests-a-minute", 500, "--capture", 10),
-        *("--topic", topic, "--mean-ms", 700, "--p99-ms", 900, "-e", "BRAIN_TUMOR_THREADS=2"),
-    )
-    before, scales = _config(), _scaling()
-    alarms = loopback.client("cloudwatch").describe_alarms
-    watched = [(item["Threshold"], item["AlarmActions"]) for item in alarms()["MetricAlarms"]]
-    assert "runs exactly this already" in succeed("endpoint", "--yes", "--update")
-    printed = succeed("endpoint", "--yes", "--update", "--model", OTHER)
-    assert f"source: {MODEL} -> {OTHER}\n" in printed
-    (old,), (new,) = before["ProductionVariants"], _config()["ProductionVariants"]
-    containers = [_model(item.pop("ModelName"))["PrimaryContainer"] for item in (old, new)]
-    assert [item.pop("ModelDataUrl") for item in containers] == [MODEL, OTHER]
-    assert containers[0] == containers[1]
-    assert old == new
-    assert _config()["DataCaptureConfig"] == before["DataCaptureConfig"]
-    assert _scaling() == scales
-    assert watched == [(i["Threshold"], i["AlarmActions"]) for i in alarms()["MetricAlarms"]]
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [
-        ("--model", MODEL, "--serverless", "--memory-mb", 4096, "--concurrency", 7),
-        ("--model", MODEL, "--async", "--instances", 0, "--most-instances", 2),
-        ("--multi-model", f"s3://{loopback.BUCKET}/models/"),
-    ],
-)
-def test_an_update_keeps_the_kind(ready: str, kind: tuple[object, ...]) -> None:
-    succeed("endpoint", "--yes", *kind)
-    before = _config()["EndpointConfigName"]
-    assert "runs exactly this already" in succeed("endpoint", "--yes", "--update")
-    assert _config()["EndpointConfigName"] == before
-
-
-def test_an_update_keeps_the_shadow(account: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    aws = Aws(None, loopback.REGION)
-    # moto forgets it.
-    config = {
-        "ProductionVariants": [
-            {
-                **{"ModelName": MODEL, "InitialVariantWeight": 1.0},
-                **{"InstanceType": "ml.c5.large", "InitialInstanceCount": 1},
-            }
-        ],
-        "ShadowProductionVariants": [{"ModelName": OTHER, "InitialVariantWeight": 0.3}],
-    }
-    client = aws.client("sagemaker")
-    monkeypatch.setattr(client, "describe_endpoint_config", lambda **_: config)
-    monkeypatch.setattr(
-        client,
-        "describe_model",
-        lambda **of: {"PrimaryContainer": {"Image": "i", "ModelDataUrl": of["ModelName"]}},
-    )
-    kept = running.options(aws, {"EndpointName": NAME, "EndpointConfigName": "c"})
-    assert (kept["source"], kept["shadow"], kept["shadow_percent"]) == (MODEL, OTHER, 30)
-
-
-def test_the_update_waits_with_the_old_machines_and_names_every_alarm(
-    ready: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    succeed("endpoint", "--yes", "--model", MODEL)
-    sent: list[dict[str, Any]] = []
-    monkeypatch.setattr(endpoint_life, "update", lambda *given: sent.append(given[-1]))
-    monkeypatch.setattr(endpoint_life, "wait", lambda *_: None)
-    succeed("endpoint", "--yes", "--model", OTHER, "--update", "--instances", 3)
-    (deployment,) = sent
-    alarms = deployment["AutoRollbackConfiguration"]["Alarms"]
-    assert [alarm["AlarmName"] for alarm in alarms] == [
-        f"{NAME}-errors",
-        f"{NAME}-latency",
-        f"{NAME}-p99",
-    ]
-    routing = deployment["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]
-    assert routing["Type"] == "CANARY"
-    assert routing["CanarySize"] == {"Type": "INSTANCE_COUNT", "Value": 1}
-
-
-def _scaling() -> tuple[list[Any], list[Any]]:
-    """Give the limits of each scalable target, and the content of each policy."""
-    client = loopback.client("application-autoscaling")
-    targets = client.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
-    policies = client.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
-    for policy in policies:
-        del policy["PolicyARN"], policy["CreationTime"], policy["Alarms"]
-    return [(target["MinCapacity"], target["MaxCapacity"]) for target in targets], policies
-
-
-def test_on_the_same_configuration_scaling_and_alarms_are_brought_up_to_date(ready: str) -> None:
-    same = ("endpoint", "--yes", "--model", MODEL, "--update")
-    for most, limits in ((4, [(1, 4)]), (3, [(1, 3)]), (1, [])):
-        succeed(*same, "--most-instances", most, "--mean-ms", 100 * most)
-        assert _scaling()[0] == limits
-        (alarm,) = loopback.client("cloudwatch").describe_alarms(AlarmNames=[f"{NAME}-latency"])[
-            "MetricAlarms"
-        ]
-        assert alarm["Threshold"] == 100_000 * most
-
-
-def test_an_update_that_is_rolled_back_or_refused_scales_as_before(
-    ready: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    options = ("--most-instances", 4, "--requests-a-minute", 100)
-    succeed("endpoint", "--yes", "--model", MODEL, *options)
-    before = _scaling()
-    assert before[0] == [(1, 4)]
-
-    def refuse(*_: object) -> None:
-        assert _scaling() == ([], [])
-        raise DeployError("An alarm went off")
-
-    # moto exchanges at once what is to be waited for: that comes last.
-    for step in ("update", "wait"):
-        with monkeypatch.context() as patch:
-            patch.setattr(endpoint_life, step, refuse)
-            result = deploy("endpoint", "--yes", "--model", OTHER, "--update", *options)
-        assert "An alarm went off" in result.output
-        assert _scaling() == before
-
-
-def test_the_first_machine_is_woken_again_after_a_rollback(
-    ready: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sleeps = ("--async", "--instances", 0, "--most-instances", 2)
-    succeed("endpoint", "--yes", "--model", MODEL, *sleeps)
-
-    def refuse(*_: object) -> None:
-        raise DeployError("An alarm went off")
-
-    monkeypatch.setattr(endpoint_life, "wait", refuse)
-    assert deploy("endpoint", "--yes", "--model", OTHER, "--update", *sleeps).exit_code == 1
-    scaling = loopback.client("application-autoscaling")
-    policies = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
-    (wake,) = [policy for policy in policies if policy["PolicyType"] == "StepScaling"]
-    (alarm,) = loopback.client("cloudwatch").describe_alarms(AlarmNames=[f"{NAME}-wake"])[
-        "MetricAlarms"
-    ]
-    assert alarm["AlarmActions"] == [wake["PolicyARN"]]
-
-
-def test_one_that_scales_is_not_left_alone_with_an_update(ready: str) -> None:
-    succeed("endpoint", "--yes", "--model", MODEL, "--most-instances", 4)
-    result = deploy("endpoint", "--yes", "--model", OTHER, "--update", "--no-wait")
-    assert result.exit_code == 1
-    assert "leave out --no-wait" in result.output
-    assert len(loopback.client("sagemaker").list_models()["Models"]) == 1
-    assert _scaling()[0] == [(1, 4)]
 
 
 def _describe(monkeypatch: pytest.MonkeyPatch, *states: dict[str, Any]) -> Aws:
@@ -377,7 +183,7 @@ def test_an_update_that_was_rolled_back_is_a_failure_though_the_endpoint_answers
         endpoint_life.wait(aws, NAME, "new")
 
 
-def test_one_that_never_came_up_is_made_anew(ready: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_never_came_up_is_made_anew(pushed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     succeed("endpoint", "--yes", "--model", MODEL)
     failed = {"EndpointStatus": "Failed", "EndpointConfigName": "x"}
     monkeypatch.setattr(endpoint_life, "describe", lambda *_: failed)
@@ -385,7 +191,7 @@ def test_one_that_never_came_up_is_made_anew(ready: str, monkeypatch: pytest.Mon
     assert "made anew" in succeed("endpoint", "--yes", "--model", OTHER)
 
 
-def test_after_delete_nothing_of_the_endpoint_is_left(ready: str) -> None:
+def test_after_delete_nothing_of_the_endpoint_is_left(pushed: str) -> None:
     succeed("endpoint", "--yes", "--model", MODEL, "--most-instances", 2)
     listed = succeed("status")
     assert "costs money by the hour" in listed
@@ -397,6 +203,9 @@ def test_after_delete_nothing_of_the_endpoint_is_left(ready: str) -> None:
     ("options", "told"),
     [
         (["--name", "mine"], "does not begin with brain-tumor-"),
+        # Its configuration's is eleven characters longer, and may have 63.
+        (["--name", "brain-tumor-" + 41 * "a"], "at most 52"),
+        (["--name", "brain-tumor-a_b"], "letters, digits and dashes"),
         (["--serverless", "--capture", 10], "cannot capture data"),
         (["--instances", 0], "Only an --async endpoint"),
         (["--serverless", "--async"], "Choose one of"),
@@ -412,7 +221,7 @@ def test_what_does_not_go_together_is_refused(
     assert told in result.output
 
 
-def test_it_says_what_it_costs_and_a_no_makes_nothing(ready: str) -> None:
+def test_it_says_what_it_costs_and_a_no_makes_nothing(pushed: str) -> None:
     result = deploy(
         "endpoint", "--model", MODEL, "--instances", 2, "--most-instances", 3, answer="n\n"
     )

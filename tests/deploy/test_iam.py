@@ -233,11 +233,11 @@ def test_the_user_may_make_each_call_of_the_daily_commands_on_what_it_names(
 
 def test_the_role_may_ask_for_each_alarm_that_rolls_an_update_back(account: str) -> None:
     aws = Aws(None, loopback.REGION)
-    names = alarms.make(aws, "brain-tumor-endpoint", alarms.Limits(100, 200))
-    assert len(names) == 3
+    endpoint, statements = "brain-tumor-endpoint", policies.execution_policy(aws)["Statement"]
+    with alarms.guarding(aws, endpoint, f"{endpoint}-0a", alarms.Limits(100, 200)) as names:
+        assert len(names) == 3
     for name in names:
         alarm = aws.arn("cloudwatch", f"alarm:{name}")
-        statements = policies.execution_policy(aws)["Statement"]
         assert any(_allows(part, "cloudwatch:DescribeAlarms", alarm) for part in statements)
 
 

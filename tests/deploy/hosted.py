@@ -1,0 +1,35 @@
+"""What moto knows of the endpoint that a test made."""
+
+from typing import Any
+
+from tests.deploy import loopback
+
+NAME = "brain-tumor-endpoint"
+MODEL = f"s3://{loopback.BUCKET}/jobs/brain-tumor-1/output/model.tar.gz"
+OTHER = f"s3://{loopback.BUCKET}/jobs/brain-tumor-2/output/model.tar.gz"
+
+
+def config() -> dict[str, Any]:
+    """Describe the configuration that the endpoint runs."""
+    sagemaker = loopback.client("sagemaker")
+    endpoint = sagemaker.describe_endpoint(EndpointName=NAME)
+    described: dict[str, Any] = sagemaker.describe_endpoint_config(
+        EndpointConfigName=endpoint["EndpointConfigName"]
+    )
+    return described
+
+
+def model(name: str) -> dict[str, Any]:
+    """Describe a Model."""
+    described: dict[str, Any] = loopback.client("sagemaker").describe_model(ModelName=name)
+    return described
+
+
+def scaling() -> tuple[list[Any], list[Any]]:
+    """Give the limits of each scalable target, and the content of each policy."""
+    client = loopback.client("application-autoscaling")
+    targets = client.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+    policies = client.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
+    for policy in policies:
+        del policy["PolicyARN"], policy["CreationTime"], policy["Alarms"]
+    return [(target["MinCapacity"], target["MaxCapacity"]) for target in targets], policies
