@@ -41,6 +41,7 @@ import time
 import urllib.request
 import zipfile
 from collections import defaultdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 from IPython.display import HTML, display
@@ -59,6 +60,8 @@ PER_CLASS = 100  # heads to draw, where there is no archive
 DRAWN = {"epochs": "20", "image-size": "64", "batch-size": "16", "backbone": "small"}  # minutes
 RECIPE: dict[str, str] = {}  # for an archive: the defaults, half an hour and more on two cores
 ON_AWS = False  # AWS's calls are only printed; True makes things there, an endpoint too
+TRAIN_THERE = False  # True, with ON_AWS, trains on a machine of SageMaker's as well
+JOB = f"brain-tumor-{datetime.now(UTC):%Y%m%d-%H%M%S}"  # the name of that job
 DELETE = False  # True, with ON_AWS, deletes all of the project there, whoever made it
 
 # %%
@@ -275,14 +278,24 @@ deploy("setup")
 deploy("upload", WORK / "prepared")
 
 # %% [markdown]
-# The model that was trained here goes into the registry with its figures and its card, and from
-# there, approved, behind an endpoint. (`python -m deploy train` trains on SageMaker instead, and
-# brings the same folders home.)
+# The same training as a job of SageMaker's, which brings the same folders home. Without
+# `TRAIN_THERE` it is only shown.
 
 # %%
-registered = deploy("register", ml, "--status", "Approved")
+there = ON_AWS and TRAIN_THERE
+recipe = RECIPE if ARCHIVE else DRAWN
+settings = [word for name, value in recipe.items() for word in ("-s", f"{name}={value}")]
+deploy("train", "--name", JOB, "--out", WORK / "jobs", *settings, real=there)
+trained = WORK / "jobs" / JOB if there else ml
+
+# %% [markdown]
+# The model goes into the registry with its figures and its card, and from there, approved, behind
+# an endpoint.
+
+# %%
+registered = deploy("register", trained, "--status", "Approved")
 packages = [word for word in registered.split() if ":model-package/" in word]
-deploy("endpoint", "--serverless", "--model", packages[0] if packages else ml / "model")
+deploy("endpoint", "--serverless", "--model", packages[0] if packages else trained / "model")
 
 # %%
 deploy("predict", *files)

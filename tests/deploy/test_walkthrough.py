@@ -2,13 +2,15 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from tests.deploy import loopback
-from tests.jobs import ROOT
+from tests.deploy.conftest import succeed
+from tests.deploy.tools import needs_sdk
+from tests.jobs import ROOT, SDK
 
+JOB = "brain-tumor-1"
 _NOTEBOOK = ROOT / "notebooks" / "walkthrough.py"
 # In a process of its own, as Jupyter does it; the settings come in a cell below the notebook's own.
 _EXECUTE = """
@@ -32,9 +34,10 @@ def _execute(work: Path, variables: dict[str, str]) -> list[dict[str, Any]]:
     """Run the notebook as a reader would who opens it in its folder; give its cells."""
     made = work.parent / "walkthrough.ipynb"
     tiny = {"epochs": "3", "image-size": "32", "batch-size": "8", "backbone": "small"}
-    settings = f"FOLDER = {str(work)!r}; PER_CLASS = 12; DRAWN = {tiny!r}; ON_AWS = True"
+    settings = f"FOLDER = {str(work)!r}; PER_CLASS = 12; DRAWN = {tiny!r}; JOB = {JOB!r}; "
+    settings += "ON_AWS = TRAIN_THERE = True"
     done = subprocess.run(
-        [sys.executable, "-c", _EXECUTE, _NOTEBOOK, _NOTEBOOK.parent, made, settings],
+        [SDK, "-P", "-c", _EXECUTE, _NOTEBOOK, _NOTEBOOK.parent, made, settings],
         env={**variables, "BRAIN_TUMOR_ARCHIVE": ""},
         capture_output=True,
         text=True,
@@ -51,11 +54,14 @@ def _text(cells: list[dict[str, Any]]) -> str:
     return "".join("".join(part) for part in shown)
 
 
+@needs_sdk
 def test_the_walkthrough_leads_from_the_data_to_an_endpoint_and_deletes_only_where_told_to(
-    environment: dict[str, str], tmp_path: Path
+    environment: dict[str, str], trained: Path, tmp_path: Path
 ) -> None:
     environment["AWS_PROFILE"] = "admin"
     loopback.push_image()
+    succeed("setup", "--yes")
+    loopback.leave_artefacts(trained, tmp_path, JOB)
     *cells, told = _execute(tmp_path / "walkthrough", environment)
     text = _text(cells)
     assert "12 of 24 test files stand in training too" in text
@@ -64,6 +70,7 @@ def test_the_walkthrough_leads_from_the_data_to_an_endpoint_and_deletes_only_whe
     # By URL, and through the endpoint.
     assert text.count("file                           label") == 2
     assert text.count("data:image/png;base64,") == 5  # curves, confusion, three heat maps
+    assert f"{JOB}: Completed" in text
     assert "/1 (Approved)" in text
     assert "[InService]" in text
     assert "Nothing was deleted" in text
