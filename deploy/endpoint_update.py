@@ -39,8 +39,7 @@ class Update:
         self._there = there
         self._given = given
         self._runs = running.options(aws, there)
-        self.image: str | None = self._runs.pop("image_uri")
-        """What runs; the new one is what was last pushed, unless another is named."""
+        self._image: str | None = self._runs.pop("image_uri")
         self.wanted = self._keep(chosen)
         """Every option of the command, those that were left out as they run."""
         self._check_kind()
@@ -56,6 +55,11 @@ class Update:
             runs = {name: value for name, value in runs.items() if name != "source"}
         kept = {name: value for name, value in runs.items() if name not in self._given}
         return {**chosen, **kept}
+
+    def tell_image(self, image_uri: str | None) -> None:
+        """Tell of another image: unless one is named, it is what was last pushed, not what runs."""
+        if self._image and image_uri and image_uri != self._image:
+            click.echo(f"image: {self._image} -> {image_uri}")
 
     def _check_kind(self) -> None:
         old, new = (

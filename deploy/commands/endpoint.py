@@ -5,11 +5,12 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from deploy import alarms, endpoint_life, hosting, image, models, names, scaling
+from deploy import alarms, endpoint_life, hosting, image, models, names, scaling, sources
 from deploy.endpoint_update import Update
 from deploy.hosting import Hosting
 from deploy.options import aws_command
 from deploy.session import Aws
+from deploy.sources import Source
 
 # What `predict` has to be told of a kind.
 _ASKED_BY = {"async": " --async", "multi-model": " --target-model NAME.tar.gz"}
@@ -25,7 +26,7 @@ _ASKED_BY = {"async": " --async", "multi-model": " --target-model NAME.tar.gz"}
     "endpoint --model brain-tumor-2 --update",
 )
 @click.option("--name", help="Name of the endpoint. [default: PROJECT-endpoint]")
-@click.option("--model", "source", help=models.HELP)
+@click.option("--model", "source", help=sources.HELP)
 @click.option("--image", "image_uri", help="URI in ECR. [default: what was last pushed there]")
 @click.option("--serverless", is_flag=True, help="Costs nothing while nobody asks; no machine.")
 @click.option("--async", "queued", is_flag=True, help="Bodies of up to 1 GB, by way of the bucket.")
@@ -114,10 +115,15 @@ def endpoint(aws: Aws, name: str | None, **chosen: Any) -> None:
     choice = _hosting(chosen)
     if update:
         update.check(choice)
+    served = _find(aws, chosen)
+    for model in served:
+        aws.tell(f"Model: {models.sentence(*model)}")
+    if update:
+        update.tell_image(served[0][1])
     again = " The shadow costs as much again." if chosen["shadow"] else ""
     machines = update.machines(choice) if update else None
     aws.confirm(f"{choice.cost(aws, machines)}{again}\n{'Update' if update else 'Make'} {name}?")
-    config = _make_config(aws, name, choice, chosen)
+    config = _make_config(aws, name, choice, served, chosen["environment"])
     limits = _make_watching(aws, name, choice, chosen)
     if not update:
         endpoint_life.create(aws, name, config)
@@ -164,24 +170,35 @@ def _hosting(chosen: dict[str, Any]) -> Hosting:
     )
 
 
-def _make_config(aws: Aws, name: str, choice: Hosting, chosen: dict[str, Any]) -> str:
-    environment = chosen["environment"]
+def _find(aws: Aws, chosen: dict[str, Any]) -> list[tuple[Source, str | None]]:
+    """Find the model and the shadow, where one is wanted, each with its image."""
+    several = chosen["multi_model"]
+    found = [Source(several) if several else sources.find(aws, chosen["source"])]
+    if chosen["shadow"]:
+        found.append(sources.find(aws, chosen["shadow"]))
+    return [(source, models.choose(aws, source, chosen["image_uri"])) for source in found]
+
+
+def _make_config(
+    aws: Aws,
+    name: str,
+    choice: Hosting,
+    served: list[tuple[Source, str | None]],
+    environment: dict[str, str],
+) -> str:
     if choice.kind == "async":
         environment = {**hosting.ASYNC_SETTINGS, **environment}
-
-    def make(source: str) -> str:
-        return models.make(
+    made = [
+        models.make(
             aws,
-            source,
-            chosen["image_uri"],
+            *model,
             environment,
             several=choice.kind == "multi-model",
             isolation=choice.has_instances,
         )
-
-    model = make(chosen["multi_model"] or models.find(aws, chosen["source"]))
-    shadow = make(models.find(aws, chosen["shadow"])) if chosen["shadow"] else None
-    return hosting.make_config(aws, name, choice, model, shadow)
+        for model in served
+    ]
+    return hosting.make_config(aws, name, choice, *made)
 
 
 def _make_watching(

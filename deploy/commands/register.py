@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
-from deploy import image, model_card, models, names, tags
+from deploy import image, model_card, names, sources, tags
 from deploy.commands.upload import upload_file
 from deploy.errors import DeployError, or_none
 from deploy.options import aws_command
 from deploy.session import Aws
+from deploy.sources import Source
 
 CONTENT_TYPES = [
     "application/x-image",
@@ -33,7 +34,11 @@ _STATES = ["PendingManualApproval", "Approved", "Rejected"]
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--group", help="Model package group. [default: PROJECT-models]")
 @click.option("--model", help="As for endpoint. [default: the job of FOLDER's name, or its model/]")
-@click.option("--image", "image_uri", help="URI in ECR. [default: what was last pushed there]")
+@click.option(
+    "--image",
+    "image_uri",
+    help="URI in ECR. [default: that of the job, or what was last pushed there]",
+)
 @click.option("--status", type=click.Choice(_STATES), default=_STATES[0], show_default=True)
 def register(
     aws: Aws,
@@ -50,8 +55,11 @@ def register(
     """
     group = names.ours(aws, group or f"{aws.project}-models")
     reports = _reports(folder)
+    found = sources.find(aws, model) if model else _model_of(aws, folder)
+    image_uri = image_uri or found.image or image.newest(aws)
+    aws.tell(f"Model: {found.place}, served by {image_uri}")
     aws.confirm(f"Register {folder} as the next version of {group}, {status}?")
-    source = models.find(aws, model) if model else _model_of(aws, folder)
+    source = sources.store(aws, found)
     uris = {name: _keep(aws, path, source) for name, path in reports.items()}
     card = model_card.make(
         reports["MODEL_CARD.md"].read_text(),
@@ -60,7 +68,7 @@ def register(
         uris["MODEL_CARD.md"],
     )
     make_group(aws, group)
-    container = {"Image": image_uri or image.newest(aws), "ModelDataUrl": source}
+    container = {"Image": image_uri, "ModelDataUrl": source}
     request = package_request(group, container, uris["evaluation.json"], status)
     made = aws.client("sagemaker").create_model_package(
         **request,
@@ -70,7 +78,7 @@ def register(
     arn = made["ModelPackageArn"]
     aws.tell(f"{arn} ({status})")
     if status != "Approved":
-        aws.tell(f"Approve it by: {models.approval(arn)}")
+        aws.tell(f"Approve it by: {sources.approval(arn)}")
     aws.tell(f"Next: python -m deploy endpoint --model {arn}")
 
 
@@ -116,14 +124,14 @@ def _reports(folder: Path) -> dict[str, Path]:
     )
 
 
-def _model_of(aws: Aws, folder: Path) -> str:
-    """Give the archive of the job whose name the folder has, else that of the folder's model."""
+def _model_of(aws: Aws, folder: Path) -> Source:
+    """Find the model of the job whose name the folder has, else that in the folder."""
     name = folder.resolve().name
     describe = aws.client("sagemaker").describe_training_job
     # AWS answers other names by an error, and the user's policy allows no other project's.
     if names.is_job(aws, name) and or_none(describe, TrainingJobName=name):
-        return models.job_archive(aws, name)
-    return models.upload_folder(aws, folder / "model")
+        return sources.of_job(aws, name)
+    return sources.of_folder(folder / "model")
 
 
 def _keep(aws: Aws, path: Path, source: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from deploy import models, names, prices, tags
+from deploy import models, names, prices, sources, tags
 from deploy.errors import DeployError, explain_failure
 from deploy.options import aws_command
 from deploy.session import Aws
@@ -21,7 +21,7 @@ _POLL_SECONDS = 10.0
     "transform lines.jsonl --content-type application/jsonlines --split-lines",
 )
 @click.argument("source", metavar="FOLDER|FILE|S3PREFIX")
-@click.option("--model", help=models.HELP)
+@click.option("--model", help=sources.HELP)
 @click.option("--image", "image_uri", help="URI in ECR. [default: what was last pushed there]")
 @click.option("--name", help="Name of the job. [default: the project, transform and the time]")
 @click.option("--instance-type", default="ml.m5.large", show_default=True)
@@ -56,8 +56,11 @@ def transform(aws: Aws, source: str, name: str | None, **chosen: Any) -> None:
     name = names.ours(aws, name or f"{aws.project}-transform-{datetime.now(UTC):%Y%m%d-%H%M%S}")
     files = [] if source.startswith("s3://") else _files(Path(source))
     told = prices.sentence(aws, chosen["instance_type"], chosen["instance_count"])
+    found = sources.find(aws, chosen["model"])
+    image_uri = models.choose(aws, found, chosen["image_uri"])
+    aws.tell(f"Model: {models.sentence(found, image_uri)}")
     aws.confirm(f"{told} Until the last file is answered.\nStart {name}?")
-    model = models.make(aws, models.find(aws, chosen["model"]), chosen["image_uri"], {})
+    model = models.make(aws, found, image_uri, {})
     prefix = _upload(aws, Path(source), files, name) if files else source
     request = transform_request(aws, name, model, prefix, chosen)
     aws.client("sagemaker").create_transform_job(**request)

@@ -1,7 +1,8 @@
-"""What moto knows of the endpoint that a test made."""
+"""Endpoints and training jobs that moto holds."""
 
 from typing import Any
 
+from deploy import tags
 from tests.deploy import loopback
 
 NAME = "brain-tumor-endpoint"
@@ -33,3 +34,17 @@ def scaling() -> tuple[list[Any], list[Any]]:
     for policy in policies:
         del policy["PolicyARN"], policy["CreationTime"], policy["Alarms"]
     return [(target["MinCapacity"], target["MaxCapacity"]) for target in targets], policies
+
+
+def train(name: str, image: str = "image", project: str = "brain-tumor") -> Any:
+    """Make a training job, which moto lets complete at once; give moto's own of it."""
+    loopback.client("sagemaker").create_training_job(
+        TrainingJobName=name,
+        AlgorithmSpecification={"TrainingImage": image, "TrainingInputMode": "File"},
+        RoleArn="arn:aws:iam::123456789012:role/brain-tumor-execution",
+        OutputDataConfig={"S3OutputPath": f"s3://{loopback.BUCKET}/jobs"},
+        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        StoppingCondition={"MaxRuntimeInSeconds": 60},
+        Tags=tags.as_list(project),
+    )
+    return loopback.sagemaker().training_jobs[name]

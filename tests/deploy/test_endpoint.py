@@ -229,4 +229,7 @@ def test_it_says_what_it_costs_and_a_no_makes_nothing(pushed: str) -> None:
     assert "up to 3 of them" in result.output
     result = deploy("endpoint", "--model", MODEL, "--shadow", OTHER, answer="n\n")
     assert "The shadow costs as much again." in result.output
+    # Also which of the models and of the images, where nobody has named one.
+    for model in (MODEL, OTHER):
+        assert f"Model: {model}, served by {pushed}\n" in result.output
     assert loopback.client("sagemaker").list_models()["Models"] == []

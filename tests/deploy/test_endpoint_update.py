@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from moto.ecr.models import ecr_backends
 
 from deploy import endpoint_life, running
 from deploy.errors import DeployError
@@ -142,6 +143,16 @@ def test_an_update_keeps_the_kind_and_refuses_another_before_anything_is_made(
     sagemaker = loopback.client("sagemaker")
     assert len(sagemaker.list_models()["Models"]) == 1
     assert len(sagemaker.list_endpoint_configs()["EndpointConfigs"]) == 1
+
+
+def test_an_update_tells_that_another_image_was_pushed(pushed: str) -> None:
+    succeed("endpoint", "--yes", "--model", MODEL)
+    # moto knows whole seconds.
+    (image,) = ecr_backends[loopback.ACCOUNT][loopback.REGION].repositories["brain-tumor"].images
+    image.image_pushed_at -= 60
+    last = loopback.push_again("1")
+    result = deploy("endpoint", "--update", answer="n\n")
+    assert f"image: {pushed} -> {last}\n" in result.output
 
 
 def test_an_update_keeps_the_shadow(account: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 from botocore.session import get_session
 from botocore.validate import ParamValidator
 
-from deploy import models
+from deploy import sources
 from tests.deploy import loopback
 from tests.deploy.conftest import deploy, succeed
 from tests.jobs import BIN
@@ -175,7 +175,7 @@ def test_the_steps_commands_leave_what_the_next_step_takes(
     shutil.copy(phantoms, tmp_path / "archive" / "scans.zip")
     _run(steps["Prepare"], tmp_path, str(BIN))
     shutil.copy(tmp_path / "prepared" / "Test.zip", tmp_path / "test")
-    models.pack(trained / "model", tmp_path / "model" / "model.tar.gz")
+    sources.pack(trained / "model", tmp_path / "model" / "model.tar.gz")
     evaluates = BIN
     if not os.environ.get("BRAIN_TUMOR_LONG_TESTS"):
         # Sees what it is given; the real one takes ten seconds.

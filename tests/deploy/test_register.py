@@ -10,6 +10,7 @@ import pytest
 from deploy import model_card
 from tests.deploy import loopback
 from tests.deploy.conftest import deploy, succeed
+from tests.deploy.hosted import train
 
 GROUP = "brain-tumor-models"
 
@@ -172,6 +173,22 @@ def test_the_folder_of_a_job_is_known_from_within_too(
     printed = succeed("register", ".", "--dry-run")
     (asked,) = loopback.parameters(printed, "sagemaker:DescribeTrainingJob")
     assert asked == {"TrainingJobName": "brain-tumor-1"}
+
+
+def test_a_job_is_registered_with_the_image_that_trained_it(account: str, home: Path) -> None:
+    succeed("setup", "--yes")
+    train("brain-tumor-1", "trained-by")
+    loopback.push_image()
+    printed = succeed("register", home, "--yes")
+    assert "/brain-tumor-1/output/model.tar.gz, served by trained-by\n" in printed
+    (version,) = loopback.client("sagemaker").list_model_packages(ModelPackageGroupName=GROUP)[
+        "ModelPackageSummaryList"
+    ]
+    package = loopback.client("sagemaker").describe_model_package(
+        ModelPackageName=version["ModelPackageArn"]
+    )
+    (container,) = package["InferenceSpecification"]["Containers"]
+    assert container["Image"] == "trained-by"
 
 
 def test_a_folder_without_reports_is_refused(account: str, tmp_path: Path) -> None:

@@ -98,6 +98,7 @@ def test_what_is_not_there_is_named(ready: list[object], tmp_path: Path) -> None
 
 def test_it_says_what_it_costs_and_a_no_starts_nothing(ready: list[object]) -> None:
     result = deploy("transform", "s3://b/", "--model", MODEL, answer="n\n")
+    assert f"Model: {MODEL}, served by " in result.output
     assert "about 0.12 USD an hour" in result.output
     sagemaker = loopback.client("sagemaker")
     assert sagemaker.list_transform_jobs()["TransformJobSummaries"] == []
