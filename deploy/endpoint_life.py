@@ -5,15 +5,13 @@ from typing import Any
 
 import click
 
-from deploy import hosting, tags
+from deploy import hosting, tags, watch
 from deploy.errors import DeployError, explain_failure, or_none
 from deploy.session import Aws
-from deploy.watch import Log
 
 _POLL_SECONDS = 10.0
 CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 """States of an endpoint in which AWS refuses to delete it."""
-_LAST_LINES = 30
 _KEEP_LOG_DAYS = 30
 
 
@@ -101,18 +99,10 @@ def _judge(aws: Aws, endpoint: dict[str, Any], config: str) -> None:
     back = status == "InService" and endpoint.get("EndpointConfigName") != config
     if status == "InService" and not back:
         return
-    _show_log(aws, name)
+    watch.show_end(aws, _group(name), f"{hosting.VARIANT}/")
     remedy = explain_failure(reason)
     what = f"{name} was rolled back and answers as before" if back else f"{name} is {status}"
     raise DeployError(f"{what}: {reason}" + (f" {remedy}" if remedy else ""))
-
-
-def _show_log(aws: Aws, name: str) -> None:
-    lines = list(Log(aws, _group(name), f"{hosting.VARIANT}/").new_lines())
-    if lines:
-        click.echo(f"The end of the container's log ({_group(name)}):")
-    for line in lines[-_LAST_LINES:]:
-        click.echo(f"  {line.rstrip()}")
 
 
 def _group(name: str) -> str:

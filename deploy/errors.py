@@ -72,6 +72,7 @@ _ABSENT = {
     "404",
     "NoSuchBucket",
     "NoSuchKey",
+    "NoSuchPublicAccessBlockConfiguration",
     "NoSuchEntity",
     "NoSuchTagSet",
     "NotFoundException",

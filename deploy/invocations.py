@@ -135,7 +135,8 @@ def ask_async(aws: Aws, endpoint: str, question: Question, seconds: float) -> Re
         RefusedError: it wrote a failure.
         DeployError: it wrote nothing within `seconds`.
     """
-    key = f"async/input/{uuid.uuid4()}/{question.path.name}"
+    # Not the file's name, which may be a patient's: it would stand in access logs.
+    key = f"async/input/{uuid.uuid4()}"
     aws.client("s3").upload_file(
         str(question.path), aws.bucket, key, ExtraArgs={"ExpectedBucketOwner": aws.account}
     )

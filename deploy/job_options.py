@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from deploy import image, local_mode
+from deploy import image, local_mode, places
 from deploy.jobs import Job, find_channels
 from deploy.session import Aws
 
@@ -142,14 +142,20 @@ def make_job(aws: Aws, chosen: dict[str, Any], local: Path | None = None) -> Job
     # The local mode has no use for them.
     if not local and not _is_left_out(aws, chosen, "metric_definitions"):
         metrics = _ask(aws, chosen, "metric_definitions", "metric-definitions")
-    found = local_mode.channels(local) if local else find_channels(aws)
     own = {field.name for field in fields(Job)} & chosen.keys()
     told = {
         "image": chosen["image"] or image.newest(aws),
-        "channels": found | chosen["channels"],
+        "channels": _channels(aws, chosen["channels"], local),
         "metrics": metrics,
     }
     return Job(**{name: chosen[name] for name in own} | told)
+
+
+def _channels(aws: Aws, given: dict[str, str], local: Path | None) -> dict[str, str]:
+    """Find the channels, and put those beside them that were given."""
+    if local:
+        return local_mode.channels(local) | given
+    return find_channels(aws) | {name: places.readable(aws, uri) for name, uri in given.items()}
 
 
 def _is_left_out(aws: Aws, chosen: dict[str, Any], option: str) -> bool:

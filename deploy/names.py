@@ -27,7 +27,7 @@ def ours(aws: Aws, name: str) -> str:
 
 
 def job(aws: Aws, name: str, longest: int = 63) -> str:
-    """Give the name of a job or an endpoint as it is; of some `longest` is less.
+    """Give the name of a job, or of what is named as strictly, as it is; of some `longest` differs.
 
     Raises:
         DeployError: it is not ours, or SageMaker would not take it.

@@ -6,7 +6,7 @@ the SDK's builder, with 80 packages more, is not needed for five of them.
 
 from typing import Any
 
-from deploy import jobs, prices, tags
+from deploy import jobs, places, prices, tags
 from deploy.commands.register import package_request
 from deploy.commands.upload import CHANNELS
 from deploy.session import Aws
@@ -14,6 +14,7 @@ from deploy.session import Aws
 _HERE = "/opt/ml/processing"
 _PROCESSING = "ml.m5.xlarge"
 _MINUTES = 120
+_PREPARED = "prepared"
 # The lower end of the interval: a lucky draw of few test scans is not enough.
 _ACCURACY = "multiclass_classification_metrics.accuracy.confidence_interval.lower"
 
@@ -59,13 +60,22 @@ def _join(*values: Any) -> dict[str, Any]:
 
 
 def _place(aws: Aws, name: str) -> dict[str, Any]:
-    """Give an S3 prefix of this execution alone."""
+    """Give an S3 prefix of this execution alone; what holds scans lies where they are forgotten."""
     execution = _get("Execution.PipelineExecutionId")
-    return _join(f"s3://{aws.bucket}/pipelines", execution, name)
+    top = places.PIPELINE_SCANS if name == _PREPARED else "pipelines"
+    return _join(f"s3://{aws.bucket}/{top}", execution, name)
 
 
 def _output(step: str, name: str) -> dict[str, str]:
     return _get(f"Steps.{step}.ProcessingOutputConfig.Outputs['{name}'].S3Output.S3Uri")
+
+
+def _job_name(aws: Aws, step: str) -> str:
+    """Give the first part of a job's name, by which `delete` finds it and the policies allow it.
+
+    The platform puts it before what it makes up, and takes 38 characters: a project has up to 30.
+    """
+    return f"{aws.project}-{step}"
 
 
 def _prepare(aws: Aws, job: jobs.Job) -> dict[str, Any]:
@@ -74,21 +84,20 @@ def _prepare(aws: Aws, job: jobs.Job) -> dict[str, Any]:
     return {
         "Name": "Prepare",
         "Type": "Processing",
-        "Arguments": _processing(aws, job, command, inputs, "prepared"),
+        "Arguments": _processing(aws, job, "prepare", command, inputs, _PREPARED),
     }
 
 
 def _train(aws: Aws, job: jobs.Job) -> dict[str, Any]:
-    channels = {name: _join(_output("Prepare", "prepared"), zip) for name, zip in CHANNELS.items()}
+    channels = {name: _join(_output("Prepare", _PREPARED), zip) for name, zip in CHANNELS.items()}
     request = jobs.definition(aws, job)
     request["InputDataConfig"] = jobs.channels(channels, sharded=False)
     request["ResourceConfig"]["InstanceType"] = _get("Parameters.InstanceType")
     return {
         "Name": "Train",
         "Type": "Training",
-        # A name's first part: `delete` finds the jobs by it.
         "Arguments": {
-            "TrainingJobName": f"{aws.project}-train",
+            "TrainingJobName": _job_name(aws, "train"),
             **request,
             "HyperParameters": job.hyperparameters,
             "Tags": tags.as_list(aws.project),
@@ -104,12 +113,14 @@ def _evaluate(aws: Aws, job: jobs.Job) -> dict[str, Any]:
     )
     inputs = {
         "model": _get("Steps.Train.ModelArtifacts.S3ModelArtifacts"),
-        "test": _join(_output("Prepare", "prepared"), CHANNELS["test"]),
+        "test": _join(_output("Prepare", _PREPARED), CHANNELS["test"]),
     }
     return {
         "Name": "Evaluate",
         "Type": "Processing",
-        "Arguments": _processing(aws, job, ["/bin/bash", "-c", command], inputs, "evaluation"),
+        "Arguments": _processing(
+            aws, job, "eval", ["/bin/bash", "-c", command], inputs, "evaluation"
+        ),
         "PropertyFiles": [
             {
                 "PropertyFileName": "Evaluation",
@@ -121,11 +132,11 @@ def _evaluate(aws: Aws, job: jobs.Job) -> dict[str, Any]:
 
 
 def _processing(
-    aws: Aws, job: jobs.Job, command: list[str], inputs: dict[str, Any], output: str
+    aws: Aws, job: jobs.Job, step: str, command: list[str], inputs: dict[str, Any], output: str
 ) -> dict[str, Any]:
     """Make the parameters of CreateProcessingJob: a command of the image between S3 folders."""
     return {
-        "ProcessingJobName": f"{aws.project}-{output}",
+        "ProcessingJobName": _job_name(aws, step),
         "AppSpecification": {
             "ImageUri": job.image,
             "ContainerEntrypoint": command[:-1] if command[1] == "-c" else command[:1],

@@ -23,6 +23,9 @@ _KINDS = (
     "endpoint-config",
     "pipeline",
 )
+# Those that the steps of a pipeline make.
+_STEP_KINDS = ("training-job", "processing-job", "model-package", "model-package-group")
+_OBJECTS = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
 
 
 def _document(*statements: Policy) -> Policy:
@@ -75,12 +78,8 @@ def execution_policy(aws: Aws) -> Policy:
     names = {"cloudwatch:namespace": ["/aws/sagemaker/*", "aws/sagemaker/*"]}
     return _document(
         _allow("ListBucket", ["s3:ListBucket", "s3:GetBucketLocation"], [bucket]),
-        _allow(
-            "ReadAndWriteObjects",
-            # Delete: checkpoints that the job removes are removed in the bucket too.
-            ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
-            [f"{bucket}/*"],
-        ),
+        # Delete: checkpoints that the job removes are removed in the bucket too.
+        _allow("ReadAndWriteObjects", _OBJECTS, [f"{bucket}/*"]),
         _allow(
             "PullImage",
             [
@@ -110,7 +109,7 @@ def execution_policy(aws: Aws) -> Policy:
         ),
         # What an asynchronous endpoint did.
         _allow("TellTopic", ["sns:Publish"], [aws.arn("sns", f"{aws.project}-*", region="*")]),
-        # Jobs that a pipeline starts are named by the platform.
+        # The platform names a pipeline's jobs after those of its definition.
         _allow(
             "RunPipelineSteps",
             [
@@ -120,7 +119,7 @@ def execution_policy(aws: Aws) -> Policy:
                 "sagemaker:ListTags",
                 "sagemaker:Stop*",
             ],
-            [*_sagemaker_arns(aws, f"{aws.project}-*"), *_sagemaker_arns(aws, "pipelines-*")],
+            _sagemaker_arns(aws, _STEP_KINDS),
         ),
         _pass_role(aws),
     )
@@ -132,17 +131,37 @@ def user_policy(aws: Aws) -> Policy:
     role = aws.role_arn
     boundary = {"iam:PermissionsBoundary": policy_arn(aws, "execution")}
     return _document(
-        _allow("Bucket", ["s3:*"], [bucket, f"{bucket}/*"]),
+        # All but what could open it to the public.
+        _allow(
+            "Bucket",
+            [
+                "s3:CreateBucket",
+                "s3:DeleteBucket",
+                "s3:GetBucketLocation",
+                "s3:GetBucketPublicAccessBlock",
+                "s3:GetBucketTagging",
+                "s3:ListBucket",
+                "s3:ListBucketVersions",
+                "s3:PutBucketPolicy",
+                "s3:PutBucketTagging",
+                "s3:PutBucketVersioning",
+                "s3:PutEncryptionConfiguration",
+                "s3:PutLifecycleConfiguration",
+            ],
+            [bucket],
+        ),
+        _allow(
+            "Objects", [*_OBJECTS, "s3:GetObjectVersion", "s3:DeleteObjectVersion"], [f"{bucket}/*"]
+        ),
         _allow(
             "Repository",
             ["ecr:*"],
             [aws.arn("ecr", f"repository/{aws.project}*", region="*")],
         ),
         _allow("LogInToRegistry", ["ecr:GetAuthorizationToken", "ecr:DescribeRepositories"], "*"),
-        _allow("Work", ["sagemaker:*"], _sagemaker_arns(aws, f"{aws.project}-*")),
-        _allow("PipelineSteps", ["sagemaker:*"], _sagemaker_arns(aws, "pipelines-*")),
+        _allow("Work", ["sagemaker:*"], _sagemaker_arns(aws, _KINDS)),
         # None of these can be narrowed to names.
-        _allow("Look", ["sagemaker:List*", "sagemaker:Search", "tag:GetResources"], "*"),
+        _allow("Look", ["sagemaker:List*", "s3:ListAllMyBuckets"], "*"),
         _allow(
             "ReadRole",
             ["iam:GetRole", "iam:ListAttachedRolePolicies", "iam:ListRoleTags", "iam:TagRole"],
@@ -163,22 +182,31 @@ def user_policy(aws: Aws) -> Policy:
         _allow("Self", ["iam:GetUser"], [aws.arn("iam", f"user/{aws.project}-user", region="")]),
         _pass_role(aws),
         _allow(
-            "Logs",
+            "EndpointLogs",
             [
-                "logs:DescribeLogStreams",
+                "logs:CreateLogGroup",
+                "logs:DeleteLogGroup",
                 "logs:FilterLogEvents",
                 "logs:GetLogEvents",
                 "logs:ListTagsForResource",
-                "logs:CreateLogGroup",
-                "logs:DeleteLogGroup",
-                "logs:DeleteLogStream",
-                "logs:TagResource",
                 "logs:PutRetentionPolicy",
+                "logs:TagResource",
             ],
+            [aws.arn("logs", f"log-group:/aws/sagemaker/Endpoints/{aws.project}-*", region="*")],
+        ),
+        # The groups of jobs are shared by all of the account; a stream begins with its job's name.
+        _allow(
+            "JobLogs",
+            ["logs:DeleteLogStream", "logs:GetLogEvents"],
+            [aws.arn("logs", f"log-group:/aws/sagemaker/*:log-stream:{aws.project}-*", region="*")],
+        ),
+        _allow(
+            "FindJobLogs",
+            ["logs:DescribeLogStreams"],
             [aws.arn("logs", "log-group:/aws/sagemaker/*", region="*")],
         ),
         _allow("FindLogs", ["logs:DescribeLogGroups"], "*"),
-        _allow("FindAlarms", ["cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData"], "*"),
+        _allow("FindAlarms", ["cloudwatch:DescribeAlarms"], "*"),
         _allow(
             "Alarms",
             [
@@ -231,5 +259,5 @@ def _bucket_arn(aws: Aws, name: str) -> str:
     return f"arn:{aws.session.get_partition_for_region(aws.region)}:s3:::{name}"
 
 
-def _sagemaker_arns(aws: Aws, name: str) -> list[str]:
-    return [aws.arn("sagemaker", f"{kind}/{name}", region="*") for kind in _KINDS]
+def _sagemaker_arns(aws: Aws, kinds: tuple[str, ...]) -> list[str]:
+    return [aws.arn("sagemaker", f"{kind}/{aws.project}-*", region="*") for kind in kinds]

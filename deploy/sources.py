@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy import tags
+from deploy import places, tags
 from deploy.commands.upload import upload_file
 from deploy.errors import DeployError, or_none
 from deploy.session import Aws
@@ -36,7 +36,7 @@ def find(aws: Aws, given: str | None) -> Source:
         DeployError: there is no such model.
     """
     if given and given.startswith("s3://"):
-        return Source(given)
+        return Source(places.readable(aws, given))
     if given and given.startswith("arn:"):
         return _approved(aws, given)
     if given and Path(given).is_dir():

@@ -11,6 +11,7 @@ from deploy.session import Aws
 
 GROUP = "/aws/sagemaker/TrainingJobs"
 _POLL_SECONDS = 5.0
+_LAST_LINES = 30
 ENDED = ("Completed", "Failed", "Stopped")
 
 
@@ -73,6 +74,15 @@ class Log:
             # The same token again: the end of what there is.
             if answer["nextForwardToken"] == token:
                 return
+
+
+def show_end(aws: Aws, group: str, prefix: str) -> None:
+    """Print the end of a container's log, where there is one."""
+    lines = list(Log(aws, group, prefix).new_lines())
+    if lines:
+        click.echo(f"The end of the container's log ({group}):")
+    for line in lines[-_LAST_LINES:]:
+        click.echo(f"  {line.rstrip()}")
 
 
 def _judge(name: str, job: dict[str, Any]) -> dict[str, Any]:

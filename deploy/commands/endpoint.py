@@ -5,7 +5,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from deploy import alarms, endpoint_life, hosting, image, models, names, scaling, sources
+from deploy import alarms, endpoint_life, hosting, image, models, names, places, scaling, sources
 from deploy.endpoint_update import Update
 from deploy.hosting import Hosting
 from deploy.options import aws_command
@@ -173,7 +173,9 @@ def _hosting(chosen: dict[str, Any]) -> Hosting:
 def _find(aws: Aws, chosen: dict[str, Any]) -> list[tuple[Source, str | None]]:
     """Find the model and the shadow, where one is wanted, each with its image."""
     several = chosen["multi_model"]
-    found = [Source(several) if several else sources.find(aws, chosen["source"])]
+    found = [
+        Source(places.readable(aws, several)) if several else sources.find(aws, chosen["source"])
+    ]
     if chosen["shadow"]:
         found.append(sources.find(aws, chosen["shadow"]))
     return [(source, models.choose(aws, source, chosen["image_uri"])) for source in found]

@@ -7,13 +7,15 @@ from typing import Any
 
 import click
 
-from deploy import image, jobs, names, pipeline_definition, tags
+from deploy import image, jobs, names, pipeline_definition, places, tags
 from deploy.commands.register import make_group
 from deploy.commands.upload import upload_file
 from deploy.errors import DeployError, or_none
 from deploy.job_options import check_hyperparameters, hyperparameter_options
 from deploy.options import aws_command
 from deploy.session import Aws
+
+_LONGEST_NAME = 256
 
 
 @aws_command(
@@ -59,13 +61,14 @@ def pipeline(
     that lives no longer than the step. What reaches the wanted accuracy waits in the registry for a
     person's approval.
     """
-    name = names.ours(aws, name or f"{aws.project}-pipeline")
-    group = names.ours(aws, group or f"{aws.project}-models")
+    name = names.job(aws, name or f"{aws.project}-pipeline", _LONGEST_NAME)
+    group = names.job(aws, group or f"{aws.project}-models")
     job = jobs.Job(
         image=chosen["image"] or image.newest(aws),
         **{name: chosen[name] for name in ("instance_type", "minutes", "hyperparameters")},
     )
-    uri = archive if archive.startswith("s3://") else f"s3://{aws.bucket}/{_key(archive)}"
+    here = not archive.startswith("s3://")
+    uri = f"s3://{aws.bucket}/{_key(archive)}" if here else places.readable(aws, archive)
     definition = json.dumps(
         pipeline_definition.make(aws, job, uri, group, least_accuracy), indent=2
     )
@@ -74,7 +77,7 @@ def pipeline(
         return
     check_hyperparameters(aws, chosen)
     aws.confirm(f"{pipeline_definition.cost(aws, job)}\nMake {name}?")
-    if uri != archive:
+    if here:
         upload_file(aws, Path(archive), _key(archive))
     make_group(aws, group)
     _put(aws, name, definition)

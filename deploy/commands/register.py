@@ -53,7 +53,7 @@ def register(
     FOLDER is what `train` brought home: evaluation.json becomes its metrics, MODEL_CARD.md its
     card. The registry costs nothing; AWS bills what the bucket keeps.
     """
-    group = names.ours(aws, group or f"{aws.project}-models")
+    group = names.job(aws, group or f"{aws.project}-models")
     reports = _reports(folder)
     found = sources.find(aws, model) if model else _model_of(aws, folder)
     image_uri = image_uri or found.image or image.newest(aws)

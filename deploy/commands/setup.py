@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from deploy import policies, tags
+from deploy import places, policies, tags
 from deploy.errors import DeployError, or_none
 from deploy.options import aws_command
 from deploy.resources.access import remove_old_versions
@@ -13,6 +13,12 @@ from deploy.session import Aws
 # What was overwritten or deleted can be had back for so long, and is paid for.
 _KEEP_OLD_DAYS = 30
 _KEEP_UNFINISHED_DAYS = 7
+_CLOSED = {
+    "BlockPublicAcls": True,
+    "IgnorePublicAcls": True,
+    "BlockPublicPolicy": True,
+    "RestrictPublicBuckets": True,
+}
 
 
 @aws_command("setup --dry-run", "setup --region eu-central-1")
@@ -20,9 +26,9 @@ def setup(aws: Aws) -> None:
     """Make the S3 bucket and the execution role.
 
     What is there and differs from what is wanted is changed. The bucket: encrypted, closed to the
-    public, refused without TLS, old versions kept for 30 days. The role: what SageMaker's jobs and
-    endpoints may do, no more than the policy printed here. Neither costs anything while it is
-    empty.
+    public, refused without TLS, old versions and copies of scans kept for 30 days. The role: what
+    SageMaker's jobs and endpoints may do, no more than the policy printed here. Neither costs
+    anything while it is empty.
     """
     policy = policies.as_json(policies.execution_policy(aws))
     click.echo(f"The role {aws.role_name} may do this and nothing else:\n{policy}")
@@ -76,33 +82,49 @@ def _somebody_elses(what: str) -> DeployError:
 
 
 def _protect(aws: Aws, client: Any, bucket: dict[str, str]) -> None:
-    client.put_public_access_block(
-        **bucket,
-        PublicAccessBlockConfiguration={
-            "BlockPublicAcls": True,
-            "IgnorePublicAcls": True,
-            "BlockPublicPolicy": True,
-            "RestrictPublicBuckets": True,
-        },
-    )
+    _close(client, bucket)
     encryption = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
     client.put_bucket_encryption(
         **bucket, ServerSideEncryptionConfiguration={"Rules": [encryption]}
     )
     client.put_bucket_versioning(**bucket, VersioningConfiguration={"Status": "Enabled"})
     client.put_bucket_lifecycle_configuration(
-        **bucket, LifecycleConfiguration={"Rules": [_lifecycle()]}
+        **bucket, LifecycleConfiguration={"Rules": _lifecycle()}
     )
     client.put_bucket_policy(**bucket, Policy=policies.as_json(policies.bucket_policy(aws)))
 
 
-def _lifecycle() -> dict[str, Any]:
-    return {
+def _close(client: Any, bucket: dict[str, str]) -> None:
+    """Close the bucket to the public, as a new one is: the right to do so could open it, too.
+
+    So the user has none, and only what somebody opened is changed, by an administrator.
+    """
+    held = or_none(client.get_public_access_block, **bucket)
+    if held is None or held["PublicAccessBlockConfiguration"] != _CLOSED:
+        client.put_public_access_block(**bucket, PublicAccessBlockConfiguration=_CLOSED)
+
+
+def _lifecycle() -> list[dict[str, Any]]:
+    old = {
         "ID": "forget-old-versions",
         "Status": "Enabled",
         "Filter": {"Prefix": ""},
         "NoncurrentVersionExpiration": {"NoncurrentDays": _KEEP_OLD_DAYS},
         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": _KEEP_UNFINISHED_DAYS},
+        # What is left of a file that expired: its name.
+        "Expiration": {"ExpiredObjectDeleteMarker": True},
+    }
+    return [old, *(_forget(prefix) for prefix in places.COPIES)]
+
+
+def _forget(prefix: str) -> dict[str, Any]:
+    """Make the rule by which copies of scans go, the version that is kept of them a day later."""
+    return {
+        "ID": f"forget-{prefix.removesuffix('/')}",
+        "Status": "Enabled",
+        "Filter": {"Prefix": prefix},
+        "Expiration": {"Days": places.COPIES_DAYS},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
     }
 
 

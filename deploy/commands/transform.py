@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
-from deploy import models, names, prices, sources, tags
-from deploy.errors import DeployError, explain_failure
+from deploy import batch, models, names, places, prices, sources, tags, watch
+from deploy.errors import DeployError, explain_failure, or_none
 from deploy.options import aws_command
 from deploy.session import Aws
 
+_GROUP = "/aws/sagemaker/TransformJobs"
 _POLL_SECONDS = 10.0
 
 
@@ -19,11 +20,13 @@ _POLL_SECONDS = 10.0
     "transform scans",
     "transform s3://BUCKET/scans/ --model brain-tumor-1 --instance-count 2",
     "transform lines.jsonl --content-type application/jsonlines --split-lines",
+    "transform --attach brain-tumor-transform-1",
 )
-@click.argument("source", metavar="FOLDER|FILE|S3PREFIX")
+@click.argument("source", metavar="FOLDER|FILE|S3PREFIX", default="")
 @click.option("--model", help=sources.HELP)
 @click.option("--image", "image_uri", help="URI in ECR. [default: what was last pushed there]")
 @click.option("--name", help="Name of the job. [default: the project, transform and the time]")
+@click.option("--attach", metavar="JOB", help="Start nothing: fetch the answers of a job.")
 @click.option("--instance-type", default="ml.m5.large", show_default=True)
 @click.option(
     "--instance-count",
@@ -48,26 +51,49 @@ _POLL_SECONDS = 10.0
     show_default=True,
     help="A folder of the job's name below this one gets a file FILE.out for each.",
 )
-def transform(aws: Aws, source: str, name: str | None, **chosen: Any) -> None:
+def transform(aws: Aws, source: str, name: str | None, attach: str | None, **chosen: Any) -> None:
     """Run a batch transform job: many files answered at once.
 
-    Its machines live no longer than the job. A folder or file of this machine is uploaded first.
+    Its machines live no longer than the job. A folder or file of this machine is uploaded first,
+    hidden files left out. A file that cannot be answered fails the job; the answers of the others
+    are fetched all the same.
     """
-    name = names.ours(aws, name or f"{aws.project}-transform-{datetime.now(UTC):%Y%m%d-%H%M%S}")
-    files = [] if source.startswith("s3://") else _files(Path(source))
+    if bool(source) == bool(attach):
+        raise click.UsageError("Name a folder, a file or an S3 prefix, or a job by --attach.")
+    if attach:
+        name = _there(aws, attach)
+    else:
+        name = names.job(aws, name or f"{aws.project}-transform-{datetime.now(UTC):%Y%m%d-%H%M%S}")
+        _start(aws, source, name, chosen)
+    if chosen["wait"] and not aws.dry_run:
+        _fetch(aws, name, chosen["out"] / name)
+
+
+def _there(aws: Aws, name: str) -> str:
+    """Give the name of a job as it is; refuse that of one that there is not."""
+    found = or_none(aws.client("sagemaker").describe_transform_job, TransformJobName=name)
+    if not (found or aws.dry_run):
+        raise DeployError(
+            f"There is no transform job {name} in {aws.region}: `python -m deploy status` lists "
+            "the jobs."
+        )
+    return name
+
+
+def _start(aws: Aws, source: str, name: str, chosen: dict[str, Any]) -> None:
+    prefix = places.readable(aws, source) if source.startswith("s3://") else ""
+    files = [] if prefix else batch.find(Path(source))
     told = prices.sentence(aws, chosen["instance_type"], chosen["instance_count"])
     found = sources.find(aws, chosen["model"])
     image_uri = models.choose(aws, found, chosen["image_uri"])
     aws.tell(f"Model: {models.sentence(found, image_uri)}")
     aws.confirm(f"{told} Until the last file is answered.\nStart {name}?")
     model = models.make(aws, found, image_uri, {})
-    prefix = _upload(aws, Path(source), files, name) if files else source
-    request = transform_request(aws, name, model, prefix, chosen)
-    aws.client("sagemaker").create_transform_job(**request)
-    aws.tell(f"started {name}")
-    if chosen["wait"] and not aws.dry_run:
-        _wait(aws, name)
-        _bring_home(aws, request["TransformOutput"]["S3OutputPath"], chosen["out"] / name)
+    prefix = prefix or batch.upload(aws, Path(source), files, name, chosen["out"] / name)
+    aws.client("sagemaker").create_transform_job(
+        **transform_request(aws, name, model, prefix, chosen)
+    )
+    aws.tell(f"started {name}; to fetch its answers: python -m deploy transform --attach {name}")
 
 
 def transform_request(
@@ -100,59 +126,31 @@ def transform_request(
     }
 
 
-def _files(source: Path) -> list[Path]:
-    """Give a file, or the files of a folder and its subfolders.
+def _fetch(aws: Aws, name: str, folder: Path) -> None:
+    """Wait for a job and bring home what it answered, also where it failed.
 
     Raises:
-        DeployError: there is none.
+        DeployError: it failed or was stopped; the end of its log is printed before.
     """
-    if not source.exists():
-        raise DeployError(f"There is no {source} here: name a folder, a file, or s3://BUCKET/….")
-    if source.is_file():
-        return [source]
-    files = [path for path in sorted(source.rglob("*")) if path.is_file()]
-    if not files:
-        raise DeployError(f"There is no file in {source}.")
-    return files
+    job = _wait(aws, name)
+    batch.bring_home(aws, job["TransformOutput"]["S3OutputPath"], folder)
+    status: str = job["TransformJobStatus"]
+    if status != "Completed":
+        watch.show_end(aws, _GROUP, f"{name}/")
+        reason = job.get("FailureReason") or "AWS gives no reason"
+        remedy = explain_failure(reason) or "What it answered is there all the same."
+        raise DeployError(f"{name} is {status}: {reason} {remedy}")
 
 
-def _upload(aws: Aws, source: Path, files: list[Path], name: str) -> str:
-    """Upload the files of `source`, which keep their places below it; give the prefix."""
-    top = source if source.is_dir() else source.parent
-    prefix = f"transforms/{name}/input"
-    client = aws.client("s3")
-    with click.progressbar(files, label="upload") as bar:
-        for path in bar:
-            key = f"{prefix}/{path.relative_to(top).as_posix()}"
-            owner = {"ExpectedBucketOwner": aws.account}
-            client.upload_file(str(path), aws.bucket, key, ExtraArgs=owner)
-    return f"s3://{aws.bucket}/{prefix}"
-
-
-def _wait(aws: Aws, name: str) -> None:
+def _wait(aws: Aws, name: str) -> dict[str, Any]:
+    """Print how it goes until the job ends; give AWS's description of it."""
     client, shown = aws.client("sagemaker"), ""
     while True:
-        job = client.describe_transform_job(TransformJobName=name)
+        job: dict[str, Any] = client.describe_transform_job(TransformJobName=name)
         status: str = job["TransformJobStatus"]
         if status != shown:
             click.echo(f"[{status}]")
             shown = status
-        if status in ("Failed", "Stopped"):
-            reason = job.get("FailureReason") or "AWS gives no reason"
-            group = "aws logs tail /aws/sagemaker/TransformJobs --log-stream-name-prefix"
-            remedy = explain_failure(reason) or f"Its log: `{group} {name}/`."
-            raise DeployError(f"{name} is {status}: {reason} {remedy}")
-        if status == "Completed":
-            return
+        if status in watch.ENDED:
+            return job
         time.sleep(_POLL_SECONDS)
-
-
-def _bring_home(aws: Aws, output: str, folder: Path) -> None:
-    client, prefix = aws.client("s3"), output.removeprefix(f"s3://{aws.bucket}/") + "/"
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=aws.bucket, Prefix=prefix)
-    keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
-    for key in keys:
-        target = folder / key.removeprefix(prefix)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        client.download_file(aws.bucket, key, str(target))
-    click.echo(f"{len(keys)} answers in {folder}/")

@@ -42,10 +42,10 @@ def _remove_alarm(aws: Aws, resource: Resource) -> None:
 
 
 def _find_log_groups(aws: Aws) -> Iterator[Resource]:
-    """Find those that carry the tag: the groups of an account's jobs are shared, and carry none."""
+    """Find those of endpoints: the groups of an account's jobs are shared, and carry no tag."""
     client = aws.client("logs")
     pages = client.get_paginator("describe_log_groups").paginate(
-        logGroupNamePrefix="/aws/sagemaker/Endpoints/"
+        logGroupNamePrefix=f"/aws/sagemaker/Endpoints/{aws.project}-"
     )
     for group in [group for page in pages for group in page["logGroups"]]:
         arn = group["arn"].removesuffix(":*")

@@ -94,6 +94,7 @@ def _mend_moto() -> None:
     policies go with it.
     And keep it from judging bucket policies: it does not read their conditions, so that a refusal
     of what comes without TLS refuses all. On loopback there is no TLS.
+    New buckets are closed to the public, as AWS's are since April 2023.
     """
     from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
     from moto.iam.access_control import PermissionResult
@@ -106,7 +107,20 @@ def _mend_moto() -> None:
     scaling: Any = ApplicationAutoScalingResponse
     scaling.register_scalable_target = _refuse_tags(scaling.register_scalable_target)
     scaling.deregister_scalable_target = _with_policies(scaling.deregister_scalable_target)
+    FakeBucket.__init__ = _closed(FakeBucket.__init__)  # type: ignore[method-assign]
     FakeBucket.get_permission = lambda *_: PermissionResult.NEUTRAL  # type: ignore[method-assign]
+
+
+def _closed(make: Any) -> Any:
+    """Let a new bucket be closed to the public."""
+
+    def make_closed(bucket: Any, *given: Any, **named: Any) -> None:
+        from moto.s3.models import PublicAccessBlock
+
+        make(bucket, *given, **named)
+        bucket.public_access_block = PublicAccessBlock("true", "true", "true", "true")
+
+    return make_closed
 
 
 _DELETED = {

@@ -1,11 +1,9 @@
 """`iam` against moto: a user with least rights, and a key that nobody else sees."""
 
 import configparser
-import fnmatch
 import json
 import math
 import os
-import re
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +13,8 @@ import boto3
 import pytest
 from click.testing import Result
 
-from deploy import alarms, policies
-from deploy.session import Aws
 from tests.deploy import loopback
 from tests.deploy.conftest import deploy, succeed, use
-from tests.jobs import ROOT
 
 
 def _iam() -> Any:
@@ -118,129 +113,6 @@ def test_a_dry_run_makes_no_user_and_writes_no_key(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("make", [policies.user_policy, policies.execution_policy])
-def test_a_policy_fits_and_names_the_projects_resources_or_says_why_not(
-    account: str, make: Any
-) -> None:
-    policy = make(Aws(None, loopback.REGION))
-    # IAM counts no white space; a managed policy has at most this many characters.
-    assert len(json.dumps(policy, separators=(",", ":"))) <= 6144
-    # Accepted as a policy at all.
-    _iam().create_policy(PolicyName="p", PolicyDocument=json.dumps(policy))
-    for statement in policy["Statement"]:
-        actions = statement["Action"]
-        assert statement["Effect"] == "Allow"
-        if statement["Resource"] == "*":
-            # What AWS cannot narrow: reading, lists, a login, or what a condition narrows.
-            free = re.compile(r"\w+:(List|Describe|Get|Search)|ecr:GetAuthorizationToken")
-            assert "Condition" in statement or all(map(free.match, actions)), statement
-        else:
-            for resource in statement["Resource"]:
-                assert (
-                    "brain-tumor" in resource
-                    or "pipelines-" in resource
-                    or (":log-group:/aws/sagemaker/" in resource)
-                ), statement
-
-
-# What an ARN is made of, by the parameter that names the thing.
-_NAMED = {
-    "sagemaker": {
-        "EndpointConfigName": "endpoint-config",
-        "EndpointName": "endpoint",
-        "HyperParameterTuningJobName": "hyper-parameter-tuning-job",
-        "ModelName": "model",
-        "ModelPackageGroupName": "model-package-group",
-        "PipelineName": "pipeline",
-        "TrainingJobName": "training-job",
-        "TransformJobName": "transform-job",
-    },
-    "iam": {"RoleName": "role", "UserName": "user"},
-    "ecr": {"repositoryName": "repository"},
-}
-
-# Operations of S3 whose action has another name.
-_ACTIONS = {
-    "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
-    "HeadBucket": "ListBucket",
-    "HeadObject": "GetObject",
-    "ListObjectsV2": "ListBucket",
-    "PutBucketEncryption": "PutEncryptionConfiguration",
-    "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
-    "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
-}
-
-
-def _resource(aws: Aws, service: str, asked: dict[str, Any]) -> str:
-    """Give the ARN that AWS checks a call's parameters for; `*` where they name nothing."""
-    if "PolicyArn" in asked and "RoleName" not in asked:
-        return str(asked["PolicyArn"])
-    if "Bucket" in asked:
-        return "/".join([f"arn:aws:s3:::{asked['Bucket']}", *filter(None, [asked.get("Key")])])
-    if "AlarmName" in asked:
-        return aws.arn("cloudwatch", f"alarm:{asked['AlarmName']}")
-    if "logGroupName" in asked:
-        return aws.arn("logs", f"log-group:{asked['logGroupName']}")
-    for name, kind in _NAMED.get(service, {}).items():
-        if name in asked:
-            region = "" if service == "iam" else None
-            return aws.arn(service, f"{kind}/{asked[name]}", region=region)
-    return "*"
-
-
-def _allows(statement: dict[str, Any], action: str, resource: str) -> bool:
-    resources = statement["Resource"]
-    return any(fnmatch.fnmatchcase(action, pattern) for pattern in statement["Action"]) and any(
-        fnmatch.fnmatchcase(resource, pattern)
-        for pattern in (resources if isinstance(resources, list) else [resources])
-    )
-
-
-def test_the_user_may_make_each_call_of_the_daily_commands_on_what_it_names(
-    account: str, prepared: Path, trained: Path, answers: list[str]
-) -> None:
-    aws = Aws(None, loopback.REGION, dry_run=True)
-    statements = policies.user_policy(aws)["Statement"]
-    calls = set()
-    for words in (
-        ["setup"],
-        ["upload", prepared],
-        ["train", "--image", "i", *answers],
-        ["tune", "--image", "i", *answers],
-        ["endpoint", "--model", "brain-tumor-1", "--most-instances", 2],
-        ["endpoint", "--async", "--model", trained / "model"],
-        ["predict", ROOT / "local_test" / "payload.png"],
-        ["transform", "--model", "brain-tumor-1", "s3://brain-tumor-ACCOUNT-eu-central-1/scans/"],
-        ["register", trained],
-        ["pipeline", "s3://brain-tumor-ACCOUNT-eu-central-1/scans.zip"],
-        ["cost", "ml.m5.xlarge", "--live"],
-        ["status"],
-        ["delete"],
-    ):
-        printed = succeed(*words, "--dry-run")
-        for service, operation in set(re.findall(r"would call ([\w-]+):(\w+)", printed)):
-            for asked in loopback.parameters(printed, f"{service}:{operation}"):
-                name = loopback.SERVICES.get(service, service)
-                calls.add(
-                    (f"{name}:{_ACTIONS.get(operation, operation)}", _resource(aws, name, asked))
-                )
-    # In a dry run the policy is missing, which an administrator makes by `iam`.
-    calls = {call for call in calls if call[0] not in ("sts:GetCallerIdentity", "iam:CreatePolicy")}
-    assert len(calls) > 60
-    refused = [call for call in calls if not any(_allows(part, *call) for part in statements)]
-    assert refused == []
-
-
-def test_the_role_may_ask_for_each_alarm_that_rolls_an_update_back(account: str) -> None:
-    aws = Aws(None, loopback.REGION)
-    endpoint, statements = "brain-tumor-endpoint", policies.execution_policy(aws)["Statement"]
-    with alarms.guarding(aws, endpoint, f"{endpoint}-0a", alarms.Limits(100, 200)) as names:
-        assert len(names) == 3
-    for name in names:
-        alarm = aws.arn("cloudwatch", f"alarm:{name}")
-        assert any(_allows(part, "cloudwatch:DescribeAlarms", alarm) for part in statements)
-
-
 @pytest.fixture
 def guarded(account: str) -> Iterator[Any]:
     """Give a function of the number of calls after which moto asks policies who may make one."""
@@ -287,17 +159,3 @@ def test_who_signs_in_by_a_portal_can_set_up_after_an_administrators_no_user(
     made = set_up()
     assert made.exit_code == 0, made.output
     assert iam.get_role(RoleName="brain-tumor-execution")
-
-
-def test_the_user_cannot_widen_the_role_it_hands_to_sagemaker(account: str) -> None:
-    statements = policies.user_policy(Aws(None, loopback.REGION))["Statement"]
-    for statement in statements:
-        for action in statement["Action"]:
-            assert action not in ("*", "iam:*", "iam:PutRolePolicy", "iam:CreatePolicyVersion")
-            assert not action.startswith("iam:DeleteRolePermissionsBoundary")
-            if action in ("iam:CreateRole", "iam:AttachRolePolicy"):
-                assert "iam:PermissionsBoundary" in statement["Condition"]["StringEquals"]
-            if action == "iam:PassRole":
-                assert statement["Condition"]["StringEquals"] == {
-                    "iam:PassedToService": "sagemaker.amazonaws.com"
-                }

@@ -12,7 +12,7 @@ import pytest
 from botocore.session import get_session
 from botocore.validate import ParamValidator
 
-from deploy import sources
+from deploy import places, sources
 from tests.deploy import loopback
 from tests.deploy.conftest import deploy, succeed
 from tests.jobs import BIN
@@ -225,6 +225,62 @@ def test_a_hyperparameter_that_the_image_would_refuse_is_refused_before_it_costs
     assert result.exit_code == 1
     assert "'epoch': did you mean epochs?" in result.output
     assert NAME not in loopback.all_names()
+
+
+def test_jobs_have_names_that_the_policies_allow_and_that_leave_room_for_the_platforms(
+    ready: str,
+) -> None:
+    project = "a" + 29 * "b"
+    printed = succeed(
+        "pipeline",
+        "--print",
+        "--dry-run",
+        ARCHIVE.replace("brain-tumor", project),
+        "--project",
+        project,
+        "--image",
+        "i",
+    )
+    steps = _steps(json.loads(printed[printed.index('{\n  "Version"') :]))
+    named = [
+        value
+        for step in steps.values()
+        for key, value in step["Arguments"].items()
+        if key.endswith("JobName")
+    ]
+    assert len(named) == 3
+    for name in named:
+        assert name.startswith(f"{project}-")
+        # What SageMaker takes, to make <name>-<execution>-<token>-<failures> of it.
+        assert len(name) <= 38
+
+
+def test_scans_lie_where_they_are_forgotten_and_what_the_registry_names_does_not(
+    ready: str,
+) -> None:
+    steps = _steps(_definition())
+    for name, forgotten in (("Prepare", True), ("Evaluate", False)):
+        (output,) = steps[name]["Arguments"]["ProcessingOutputConfig"]["Outputs"]
+        top = output["S3Output"]["S3Uri"]["Std:Join"]["Values"][0]
+        kept = f"{top.removeprefix(f's3://{loopback.BUCKET}/')}/".startswith(places.COPIES)
+        assert kept is forgotten
+
+
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [
+        ("--name", "brain-tumor-a_b"),
+        ("--group", "brain-tumor-a_b"),
+        ("--group", "brain-tumor-" + 52 * "a"),
+    ],
+)
+def test_a_name_that_sagemaker_would_not_take_is_refused_before_anything_is_made(
+    ready: str, option: str, name: str
+) -> None:
+    result = deploy("pipeline", ARCHIVE, "--yes", option, name)
+    assert result.exit_code == 1
+    assert f"The name {name} does not do" in result.output
+    assert "brain-tumor-models" not in loopback.all_names()
 
 
 def test_an_archive_that_is_not_there_is_refused(account: str, tmp_path: Path) -> None:

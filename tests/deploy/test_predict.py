@@ -108,6 +108,8 @@ def test_an_asynchronous_endpoint_is_asked_by_way_of_the_bucket(account: str) ->
     keys = loopback.client("s3").list_objects_v2(Bucket=loopback.BUCKET, Prefix="async/input/")
     (sent,) = keys["Contents"]
     assert sent["Size"] == SCAN.stat().st_size
+    # A patient's name in S3 would be one in access logs.
+    assert SCAN.stem not in sent["Key"]
 
 
 def test_a_queue_that_gives_no_answer_in_time_says_where_it_will_be(account: str) -> None:

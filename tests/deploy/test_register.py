@@ -143,10 +143,12 @@ def test_the_card_is_in_sagemakers_form_with_every_interval(home: Path) -> None:
 
 
 def test_the_card_goes_with_the_version(account: str, home: Path) -> None:
-    printed = succeed("register", home, "--dry-run", "--model", "s3://b/model.tar.gz")
+    printed = succeed(
+        "register", home, "--dry-run", "--model", f"s3://{loopback.BUCKET}/model.tar.gz"
+    )
     (request,) = loopback.parameters(printed, "sagemaker:CreateModelPackage")
     card = json.loads(request["ModelCard"]["ModelCardContent"])
-    assert card["model_overview"]["model_artifact"] == ["s3://b/model.tar.gz"]
+    assert card["model_overview"]["model_artifact"] == [f"s3://{loopback.BUCKET}/model.tar.gz"]
     # A version has the tags of its group; AWS refuses others.
     assert "Tags" not in request
 

@@ -22,11 +22,25 @@ def test_setup_makes_a_bucket_that_is_encrypted_closed_and_versioned(account: st
     assert rules[0]["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
     assert s3.get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
     assert s3.get_bucket_location(Bucket=BUCKET)["LocationConstraint"] == loopback.REGION
-    (lifecycle,) = s3.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]
+    lifecycle, *_ = s3.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]
     assert lifecycle["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30
     (statement,) = json.loads(s3.get_bucket_policy(Bucket=BUCKET)["Policy"])["Statement"]
     assert statement["Effect"] == "Deny"
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_copies_of_scans_are_forgotten_and_nothing_else_is(account: str) -> None:
+    succeed("setup", "--yes")
+    rules = loopback.client("s3").get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]
+    days = {
+        rule["Filter"]["Prefix"]: rule["Expiration"]["Days"]
+        for rule in rules
+        if "Days" in rule.get("Expiration", {})
+    }
+    assert days == {"async/": 30, "transforms/": 30, "pipeline-scans/": 30}
+    # The version that an expired file leaves goes a day later, not a month.
+    kept = [rule["NoncurrentVersionExpiration"]["NoncurrentDays"] for rule in rules]
+    assert kept == [30, 1, 1, 1]
 
 
 def test_the_role_is_sagemakers_alone_and_cannot_be_widened(account: str) -> None:

@@ -5,9 +5,6 @@ from typing import Any
 
 import pytest
 
-from deploy.commands import transform
-from deploy.errors import DeployError
-from deploy.session import Aws
 from tests.deploy import loopback
 from tests.deploy.conftest import deploy, succeed
 
@@ -35,20 +32,35 @@ def _keys(prefix: str) -> list[str]:
     return [item["Key"].removeprefix(prefix) for item in listed.get("Contents", [])]
 
 
-def test_a_folder_goes_up_and_its_answers_come_home(ready: list[object], tmp_path: Path) -> None:
-    for name in ("a.png", "ward/b.jpg"):
-        (tmp_path / "scans" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "scans" / name).write_bytes(name.encode())
-    # moto's jobs have ended when they begin.
-    answer = b'{"predictions":[]}'
-    for name in ("a.png.out", "ward/b.jpg.out"):
-        key = f"transforms/{JOB}/output/{name}"
-        loopback.client("s3").put_object(Bucket=loopback.BUCKET, Key=key, Body=answer)
-    printed = succeed(*ready, tmp_path / "scans", "--out", tmp_path / "answers")
-    assert _keys(f"transforms/{JOB}/input/") == ["a.png", "ward/b.jpg"]
+def _answer(*names: str) -> None:
+    """Put the answers of a job where it puts them: moto's jobs have ended when they begin."""
+    for name in names:
+        key = f"transforms/{JOB}/output/{name}.out"
+        loopback.client("s3").put_object(Bucket=loopback.BUCKET, Key=key, Body=name.encode())
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    """Give a folder of two scans, with what file managers leave there."""
+    for name in ("a.png", "Meyer, Eva.jpg", ".DS_Store", "Thumbs.db", ".cache/a.png"):
+        file = tmp_path / "scans" / ("ward" if "Meyer" in name else "") / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(name.encode())
+    return tmp_path / "scans"
+
+
+def test_a_folder_goes_up_without_names_and_its_answers_come_home_with_them(
+    ready: list[object], scans: Path, tmp_path: Path
+) -> None:
+    _answer("000000", "000001")
+    printed = succeed(*ready, scans, "--out", tmp_path / "answers")
+    assert "skipped 3 hidden files" in printed
+    # A name in S3 is one in access logs, and may be a patient's.
+    assert _keys(f"transforms/{JOB}/input/") == ["000000", "000001"]
     assert "2 answers in" in printed
     home = tmp_path / "answers" / JOB
-    assert (home / "ward" / "b.jpg.out").read_bytes() == answer
+    assert (home / "a.png.out").read_bytes() == b"000000"
+    assert (home / "ward" / "Meyer, Eva.jpg.out").read_bytes() == b"000001"
     job = _job()
     source = job["TransformInput"]
     assert source["ContentType"] == "application/x-image"
@@ -57,6 +69,28 @@ def test_a_folder_goes_up_and_its_answers_come_home(ready: list[object], tmp_pat
     # The image's /execution-parameters decide.
     assert not job.get("MaxConcurrentTransforms")
     assert not job.get("MaxPayloadInMB")
+
+
+def test_one_file_that_cannot_be_answered_costs_no_answer_of_the_others(
+    ready: list[object], scans: Path, tmp_path: Path
+) -> None:
+    out = ("--out", tmp_path / "answers")
+    assert f"transform --attach {JOB}" in succeed(*ready, scans, "--no-wait", *out)
+    _answer("000001")
+    job = loopback.sagemaker().transform_jobs[JOB]
+    job.transform_job_status, job.failure_reason = "Failed", "AlgorithmError: See job logs"
+    loopback.log(
+        "/aws/sagemaker/TransformJobs", f"{JOB}/i-0abc", "000000: the image is damaged (400)"
+    )
+    result = deploy("transform", "--attach", JOB, *out)
+    assert result.exit_code == 1
+    assert "1 answers in" in result.output
+    assert "no answer: a.png (000000)" in result.output
+    assert "  000000: the image is damaged (400)" in result.output
+    assert f"{JOB} is Failed: AlgorithmError: See job logs" in result.output
+    home = tmp_path / "answers" / JOB
+    assert (home / "ward" / "Meyer, Eva.jpg.out").read_bytes() == b"000001"
+    assert not (home / "a.png.out").exists()
 
 
 def test_lines_of_a_file_are_records_and_stay_in_their_order(
@@ -68,36 +102,45 @@ def test_lines_of_a_file_are_records_and_stay_in_their_order(
         *(*ready, tmp_path / "scans.jsonl", "--split-lines", "--no-wait"),
         *("--content-type", "application/jsonlines", "--accept", "text/csv"),
     )
-    assert _keys(f"transforms/{JOB}/input/") == ["scans.jsonl"]
+    assert _keys(f"transforms/{JOB}/input/") == ["000000"]
     job = _job()
     assert job["TransformInput"]["SplitType"] == "Line"
     assert job["TransformOutput"]["AssembleWith"] == "Line"
     assert job["TransformOutput"]["Accept"] == "text/csv"
 
 
-def test_a_prefix_in_s3_is_read_where_it_lies(ready: list[object]) -> None:
-    succeed(*ready, "s3://hospital/scans/", "--instance-count", 2, "--no-wait")
+def test_a_prefix_in_the_bucket_is_read_where_it_lies(ready: list[object], tmp_path: Path) -> None:
+    prefix = f"s3://{loopback.BUCKET}/scans/"
+    _answer("ward/b.jpg")
+    succeed(*ready, prefix, "--instance-count", 2, "--out", tmp_path)
+    assert (tmp_path / JOB / "ward" / "b.jpg.out").is_file()
     job = _job()
-    assert job["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"] == "s3://hospital/scans/"
+    assert job["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"] == prefix
     assert job["TransformResources"]["InstanceCount"] == 2
-    assert _keys("transforms/") == []
-
-
-def test_why_a_job_failed_is_told(account: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    aws = Aws(None, loopback.REGION)
-    failed = {"TransformJobStatus": "Failed", "FailureReason": "AlgorithmError: See job logs"}
-    monkeypatch.setattr(aws.client("sagemaker"), "describe_transform_job", lambda **_: failed)
-    with pytest.raises(DeployError, match=r"See job logs .*aws logs tail /aws/sagemaker/Transform"):
-        transform._wait(aws, JOB)
+    assert _keys(f"transforms/{JOB}/input/") == []
 
 
 def test_what_is_not_there_is_named(ready: list[object], tmp_path: Path) -> None:
     assert "There is no" in deploy(*ready, tmp_path / "nothing").output
+    (tmp_path / ".DS_Store").touch()
     assert "There is no file in" in deploy(*ready, tmp_path).output
+    assert "There is no transform job" in deploy("transform", "--attach", JOB).output
+    assert deploy(*ready).exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["brain-tumor-a_b", "brain-tumor-" + 52 * "a", "mine"])
+def test_a_name_that_sagemaker_would_not_take_is_refused_before_anything_is_made(
+    ready: list[object], scans: Path, name: str
+) -> None:
+    result = deploy(*ready, scans, "--name", name)
+    assert result.exit_code == 1
+    assert f"The name {name} do" in result.output
+    assert loopback.client("sagemaker").list_models()["Models"] == []
+    assert _keys("transforms/") == []
 
 
 def test_it_says_what_it_costs_and_a_no_starts_nothing(ready: list[object]) -> None:
-    result = deploy("transform", "s3://b/", "--model", MODEL, answer="n\n")
+    result = deploy("transform", f"s3://{loopback.BUCKET}/", "--model", MODEL, answer="n\n")
     assert f"Model: {MODEL}, served by " in result.output
     assert "about 0.12 USD an hour" in result.output
     sagemaker = loopback.client("sagemaker")
