@@ -1,4 +1,7 @@
-"""The blocks of docs/clients.md, run as a reader would: curl, urllib, and boto3 on the emulator."""
+"""The blocks of docs/clients.md, run as a reader would: curl, urllib, and boto3 on the emulator.
+
+Those of a server on premises are run by tests/deploy/test_on_premises.py.
+"""
 
 import json
 import os
@@ -17,10 +20,14 @@ from tests.jobs import ROOT
 from tests.scans import encode, head, png
 from tests.server import Server
 
-_BLOCK = re.compile(r"^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.M | re.S)
+_BLOCK = re.compile(
+    r"^(?P<elsewhere><!-- tested: on premises -->\n)?```(?P<language>\w*)\n(?P<code>.*?)^```$",
+    re.M | re.S,
+)
 _BLOCKS = [
     (match["language"], match["code"])
     for match in _BLOCK.finditer((ROOT / "docs/clients.md").read_text())
+    if not match["elsewhere"]
 ]
 
 

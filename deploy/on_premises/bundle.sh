@@ -9,6 +9,9 @@
 #   --proxy IMAGE  default: caddy:2.11 (docker pull caddy:2.11)
 #   -h             print this text
 #
+# The images get tags of their own in it, brain-tumor-serve:ID and brain-tumor-proxy:ID, so that two bundles
+# on one machine keep each its images.
+#
 # It prints the digest of SHA256SUMS: tell it to whoever loads the bundle by another way than the
 # bundle's, for a list that travels with the files proves only that nothing was damaged.
 set -euo pipefail
@@ -46,22 +49,39 @@ here=$(cd "$(dirname "$0")" && pwd)
 [ -f "$model/model.json" ] || fail "$model is no model: it holds no model.json. Give what \`train\` left in /opt/ml/model"
 [ ! -e "$out" ] || fail "$out exists already"
 for name in "$image" "$proxy"; do
-  [[ $name != *@* ]] || fail "$name: docker save keeps tags and no digests; docker tag it first"
   docker image inspect "$name" >/dev/null 2>&1 ||
     fail "no image $name here: -h tells how to get the default ones"
 done
 
+# docker load takes a tag away from the image that had it, so a tag must never mean two images.
+tag() {
+  local id
+  id=$(docker image inspect --format '{{.Id}}' "$1")
+  id=${id#sha256:}
+  docker tag "$1" "$2:${id:0:12}"
+  echo "$2:${id:0:12}"
+}
+serve_tag=$(tag "$image" brain-tumor-serve)
+proxy_tag=$(tag "$proxy" brain-tumor-proxy)
+
 mkdir -p "$out"
-# chmod: any user may serve it, whoever packed it.
 cp -R "$model" "$out/model"
-chmod -R u=rwX,go=rX "$out/model"
 cp "$here/compose.yaml" "$here/Caddyfile" "$out/"
-printf '%s\n' "BRAIN_TUMOR_IMAGE=$image" "PROXY_IMAGE=$proxy" >"$out/.env"
-docker save --output "$out/images.tar" "$image" "$proxy"
-chmod 644 "$out/images.tar"
+# COMPOSE_FILE: Compose would take a compose.override.yaml, which no checksum names, by itself.
+cat >"$out/.env" <<ENV
+COMPOSE_FILE=compose.yaml
+# $image
+BRAIN_TUMOR_IMAGE=$serve_tag
+# $proxy
+PROXY_IMAGE=$proxy_tag
+# Yours:
+ENV
+docker save --output "$out/images.tar" "$serve_tag" "$proxy_tag"
 
 cd "$out"
 (cd model && find . -type f -exec sha256sum {} +) >model.sha256
 sha256sum .env Caddyfile compose.yaml images.tar model.sha256 >SHA256SUMS
+# Any user may serve it, whoever packed it.
+chmod -R u=rwX,go=rX .
 echo "Wrote $out, $(du -sh . | cut -f1). SHA256SUMS has the sha256"
 sha256sum <SHA256SUMS | cut -d' ' -f1

@@ -17,6 +17,10 @@ class Stack:
     port: int
     env: dict[str, str]
 
+    def here(self, code: str) -> str:
+        """Let a page's code ask at this stack's port."""
+        return code.replace("//localhost", f"//localhost:{self.port}")
+
     def compose(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run `docker compose` there."""
         return subprocess.run(

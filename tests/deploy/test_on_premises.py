@@ -1,10 +1,11 @@
-"""deploy/on_premises: its page's commands run with the real image, Compose and Caddy."""
+"""deploy/on_premises: its pages' commands run with the real image, Compose and Caddy."""
 
 import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.stack import Stack
-from tests.deploy.tools import TOOLS, needs_tool
+from tests.deploy.tools import TOOLS, needs_command, needs_tool
 from tests.docker import build, docker, inspect, needs_docker
 from tests.jobs import ROOT
 from tests.ports import free_port
@@ -20,15 +21,17 @@ from tests.scans import encode, head
 
 FILES = ROOT / "deploy/on_premises"
 PROXY = "brain-tumor:test-proxy"
+BLOCK = re.compile(r"^<!-- tested: on premises -->\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGE = (ROOT / "docs/deploy.md").read_text()
-BLOCKS = re.findall(
-    r"^<!-- tested: on premises -->\n```bash\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL
-)
+PACK, LOAD, PREPARE, START, REPLACE = BLOCKS = BLOCK.findall(PAGE)
+ASK_BY_CURL, ASK_BY_PYTHON = BLOCK.findall((ROOT / "docs/clients.md").read_text())
 # As in the official image, the file has a capability (an extended attribute: revision 2, effective,
-# CAP_NET_BIND_SERVICE), which keeps Caddy from starting where the container may not have it.
+# CAP_NET_BIND_SERVICE), which keeps Caddy from starting where the container may not have it. Its
+# wget is BusyBox's too.
 _PROXY_DOCKERFILE = """
 FROM {base}
 COPY caddy /usr/bin/caddy
+COPY busybox /usr/bin/wget
 RUN ["python3", "-c", "import os; os.setxattr('/usr/bin/caddy', 'security.capability', \\
     bytes.fromhex('0100000200040000000000000000000000000000'))"]
 ENV XDG_CONFIG_HOME=/config XDG_DATA_HOME=/data
@@ -56,9 +59,25 @@ def proxy_image(serve_image: str, tmp_path_factory: pytest.TempPathFactory) -> I
     """Stand in for the official image of Caddy, which no registry here has."""
     folder = tmp_path_factory.mktemp("proxy")
     os.link(TOOLS / "caddy", folder / "caddy")
+    shutil.copy(shutil.which("busybox") or "", folder / "busybox")
     (folder / "Dockerfile").write_text(_PROXY_DOCKERFILE.format(base=serve_image))
     yield build(PROXY, "--network", "none", folder)
     docker("rmi", "-f", PROXY)
+
+
+@pytest.fixture(scope="module")
+def another_image(serve_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give an image that serves as well, and is not the same."""
+    folder = tmp_path_factory.mktemp("another")
+    (folder / "Dockerfile").write_text(f"FROM {serve_image}\nLABEL another=yes\n")
+    yield build("brain-tumor:test-another", "--network", "none", folder)
+    docker("rmi", "-f", "brain-tumor:test-another")
+
+
+def _untag(bundle: Path) -> None:
+    """Take back the tags that bundle.sh gave."""
+    for tag in re.findall(r"^\w+_IMAGE=(.*)$", (bundle / ".env").read_text(), re.MULTILINE):
+        docker("rmi", tag)
 
 
 @pytest.fixture(scope="module")
@@ -80,20 +99,31 @@ def stack(
         "NO_PROXY": "localhost",
     }
     unpacked = Stack(folder / "bundle", port, env)
-    (unpacked.folder.parent / "scan.jpg").write_bytes(encode(head(0), "JPEG"))
+    (folder / "scan.jpg").write_bytes(encode(head(0), "JPEG"))
     model = f"--image {serve_image} --proxy {proxy_image} {trained / 'model'}"
     try:
-        for block in BLOCKS:
-            code = block.replace("FOLDER/model", model).replace("@scan.jpg", "@../scan.jpg")
-            printed = _run(code.replace("//localhost", f"//localhost:{port}"), folder, env)
+        _run("umask 077\n" + PACK.replace("FOLDER/model", model), folder, env)
+        assert _run("find bundle ! -perm -o=r", folder, env) == ""
+        # What was copied may have lost that.
+        _run("chmod -R go= bundle", folder, env)
+        start = START.replace("@scan.jpg", "@../scan.jpg")
+        # In one shell, as a reader has it.
+        printed = _run(LOAD + PREPARE + unpacked.here(start) + "umask", folder, env)
         assert '"predictions"' in printed
+        assert printed.endswith(_run("umask", folder, env))
         yield unpacked
     finally:
         if unpacked.folder.exists():
             unpacked.compose("down")
+            _untag(unpacked.folder)
 
 
-pytestmark = [needs_docker, needs_tool("docker-compose"), needs_tool("caddy")]
+pytestmark = [
+    needs_docker,
+    needs_tool("docker-compose"),
+    needs_tool("caddy"),
+    needs_command("busybox"),
+]
 
 
 def test_a_request_without_the_token_is_a_401_whatever_it_asks_for(stack: Stack) -> None:
@@ -127,6 +157,23 @@ def test_with_the_token_a_scan_is_classified_and_metrics_are_told(stack: Stack) 
     assert b"brain_tumor" in stack.request("/metrics", bearer).body
 
 
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [(["bash", "-euo", "pipefail", "-c"], ASK_BY_CURL), ([sys.executable, "-c"], ASK_BY_PYTHON)],
+    ids=["curl", "python"],
+)
+def test_clients_ask_as_their_page_says(stack: Stack, command: list[str], code: str) -> None:
+    clients = stack.folder.parent
+    shutil.copy(stack.folder / "token", clients)
+    shutil.copy(stack.folder / "tls.crt", clients / "ca.crt")
+    asked = subprocess.run(
+        [*command, stack.here(code)], cwd=clients, env=stack.env, capture_output=True, text=True
+    )
+    assert asked.returncode == 0, asked.stderr
+    reply = stack.request("/invocations", f"Bearer {stack.token()}", encode(head(0), "JPEG"))
+    assert json.loads(reply.body)["predictions"][0]["label"] in asked.stdout
+
+
 def test_a_new_token_holds_at_once_and_an_empty_or_short_one_lets_nobody_in(stack: Stack) -> None:
     old = stack.token()
     try:
@@ -142,7 +189,7 @@ def test_a_new_token_holds_at_once_and_an_empty_or_short_one_lets_nobody_in(stac
 def test_a_body_above_the_limit_gets_the_servers_own_413(stack: Stack, tmp_path: Path) -> None:
     large = tmp_path / "large"
     with large.open("wb") as file:
-        file.truncate(100_000_001)
+        file.truncate(32_000_001)
     # curl goes on sending while it is refused, as clients do.
     done = subprocess.run(
         [
@@ -157,6 +204,18 @@ def test_a_body_above_the_limit_gets_the_servers_own_413(stack: Stack, tmp_path:
     )
     body, status = done.stdout.rsplit("\n", 1)
     assert (status, json.loads(body)["error"]["code"]) == ("413", "body_too_large")
+
+
+def test_limits_are_set_in_the_readers_own_file(stack: Stack, tmp_path: Path) -> None:
+    with _copy(stack, tmp_path) as larger:
+        with (larger.folder / ".env").open("a") as settings:
+            settings.write(
+                "BRAIN_TUMOR_MAX_BODY_MB=64\nSERVE_MEMORY=4g\nSERVE_TMP=1g\nSERVE_CPUS=4\n"
+            )
+        serve = json.loads(larger.compose("config", "--format", "json").stdout)["services"]["serve"]
+    assert serve["environment"]["BRAIN_TUMOR_MAX_BODY_MB"] == "64"
+    assert (int(serve["mem_limit"]), serve["cpus"]) == (4 * 2**30, 4)
+    assert serve["tmpfs"][0].startswith("/tmp:size=1g,")  # noqa: S108
 
 
 def test_neither_container_has_capabilities_beyond_one_or_may_write_or_gain_any(
@@ -184,6 +243,8 @@ def test_the_server_reaches_its_proxy_and_nothing_outside_of_their_network(stack
         asked = stack.compose("exec", "-T", "serve", "python", "-c", connect)
         reached[name.rsplit("_")[-1]] = asked.returncode == 0
     assert reached == {"inside": True, "outside": False}
+    # Nor asks the machine's own resolver for it.
+    assert inspect(stack.container("serve"))["HostConfig"]["Dns"] == ["127.0.0.1"]
 
 
 def _change(model: Path) -> None:
@@ -226,6 +287,71 @@ def test_with_a_spoilt_model_nothing_is_started_before_it(stack: Stack, tmp_path
         assert not inspect(spoilt.compose("ps", "-aq", "proxy").stdout.strip())["State"]["Running"]
 
 
+def _another_key(folder: Path) -> str:
+    make = ["openssl", "ecparam", "-genkey", "-name", "prime256v1", "-noout", "-out", "tls.key"]
+    subprocess.run(make, cwd=folder, check=True, capture_output=True)
+    return "private key does not match public key"
+
+
+def _another_owner(folder: Path) -> str:
+    with (folder / ".env").open("a") as settings:
+        settings.write("PROXY_USER=12345:12345\n")
+    return "permission denied"
+
+
+@pytest.mark.parametrize("spoil", [_another_key, _another_owner])
+def test_a_proxy_that_does_not_start_is_not_called_started(
+    stack: Stack, tmp_path: Path, spoil: Callable[[Path], str]
+) -> None:
+    with _copy(stack, tmp_path) as spoilt:
+        cause = spoil(spoilt.folder)
+        started = spoilt.compose("up", "--wait", "--no-deps", "proxy")
+        assert started.returncode != 0
+        assert "unhealthy" in started.stderr
+        printed = spoilt.compose("logs", "proxy")
+        assert cause in printed.stdout + printed.stderr
+
+
+def _image(stack: Stack) -> str:
+    """Give the id of the image that the running server was started from."""
+    identifier: str = inspect(stack.container("serve"))["Image"]
+    return identifier
+
+
+def test_a_newer_bundle_takes_over_only_if_it_serves_and_the_old_one_comes_back_with_its_image(
+    stack: Stack, serve_image: str, another_image: str, proxy_image: str, trained: Path
+) -> None:
+    folder, newer = stack.folder.parent, stack.folder.parent / "newer"
+    model = f"--image {another_image} --proxy {proxy_image} {trained / 'model'}"
+    replace = stack.here(REPLACE).replace("-name newer", f"-name newer-{stack.port}")
+    pack = PACK.replace("FOLDER/model bundle", f"{model} newer")
+    try:
+        _run(pack + LOAD.replace("cd bundle", "cd newer"), folder, stack.env)
+        names = (newer / "model/class_names.json").read_text()
+        _change(newer / "model")
+        running = stack.container("serve")
+        assert "is unhealthy" in _run(replace, stack.folder, stack.env)
+        assert stack.container("serve") == running
+        assert stack.request("/ping").status == 200
+
+        (newer / "model/class_names.json").write_text(names)
+        _run(replace, stack.folder, stack.env)
+        assert _image(stack) == inspect(another_image)["Id"]
+        bearer = f"Bearer {stack.token()}"
+        assert stack.request("/", bearer).status == 200
+
+        docker("kill", stack.container("serve"))
+        reply = stack.request("/", bearer)
+        assert (reply.status, reply.headers["Content-Type"]) == (502, "application/json")
+        assert json.loads(reply.body)["error"]["code"] == "no_answer"
+    finally:
+        back = stack.compose("up", "--wait")
+        _untag(newer)
+    assert back.returncode == 0, back.stderr
+    assert _image(stack) == inspect(serve_image)["Id"]
+    assert stack.request("/ping").status == 200
+
+
 @contextmanager
 def _copy(stack: Stack, folder: Path) -> Iterator[Stack]:
     """Give a stack of its own that is not started yet, of the images that are loaded."""
@@ -240,6 +366,17 @@ def _copy(stack: Stack, folder: Path) -> Iterator[Stack]:
         yield copied
     finally:
         copied.compose("down")
+
+
+def test_a_compose_file_that_was_added_on_the_way_is_not_taken(
+    stack: Stack, tmp_path: Path
+) -> None:
+    with _copy(stack, tmp_path) as added:
+        for name in ("compose.override.yaml", "docker-compose.override.yml", "docker-compose.yml"):
+            (added.folder / name).write_text("services: {serve: {entrypoint: [added]}}")
+        taken = added.compose("config")
+        assert taken.returncode == 0
+        assert "added" not in taken.stdout
 
 
 def test_a_bundle_that_was_damaged_on_its_way_is_told_from_one_that_was_not(
@@ -265,7 +402,6 @@ def test_a_bundle_that_was_damaged_on_its_way_is_told_from_one_that_was_not(
     [
         (["/nonexistent", "out"], "is no model: it holds no model.json"),
         (["--image", "no-such-image", "MODEL", "out"], "no image no-such-image here"),
-        (["--image", "x@sha256:0", "MODEL", "out"], "docker save keeps tags and no digests"),
         (["MODEL", "."], ". exists already"),
         (["--image"], "--image needs a value"),
         (["--unknown"], "unknown option --unknown"),
