@@ -35,10 +35,14 @@ class Hosting:
     """ARN of an SNS topic that is told of alarms, and of what an asynchronous endpoint did."""
     shadow_percent: int = 100
     """Share of the requests that a shadow variant gets too."""
+    detailed_metrics: bool = False
+    """Whether AWS reads /metrics and each machine's load into CloudWatch."""
 
     def __post_init__(self) -> None:
         if self.kind == "serverless" and self.capture_percent:
             raise DeployError("A serverless endpoint cannot capture data: leave out --capture.")
+        if self.kind == "serverless" and self.detailed_metrics:
+            raise DeployError("A serverless endpoint has no machine: leave out --detailed-metrics.")
         if self.kind != "async" and self.instance_count < 1:
             raise DeployError("Only an --async endpoint can have no instance: it keeps a queue.")
 
@@ -69,6 +73,8 @@ class Hosting:
             )
         told = prices.sentence(aws, self.instance_type, machines or self.first_instances)
         more = f" Under load up to {self.most_instances} of them." if self.scales else ""
+        measured = " CloudWatch bills detailed metrics by the gigabyte."
+        more += measured if self.detailed_metrics else ""
         return f"{told}{more} Until `python -m deploy delete`."
 
 
@@ -105,6 +111,9 @@ def config_request(
         # A shadow gets requests in the proportion of its weight to the other's.
         weight = hosting.shadow_percent / 100
         request["ShadowProductionVariants"] = [_variant(_SHADOW, hosting, shadow, weight)]
+    if hosting.has_instances:
+        # AWS's default is true since June 2026, and paid.
+        request["MetricsConfig"] = {"EnableDetailedObservability": hosting.detailed_metrics}
     if hosting.capture_percent:
         request["DataCaptureConfig"] = _capture(aws, endpoint, hosting.capture_percent)
     if hosting.kind == "async":

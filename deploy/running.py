@@ -31,6 +31,9 @@ def options(aws: Aws, endpoint: dict[str, Any]) -> dict[str, Any]:
         "image_uri": container.get("Image"),
         "environment": environment,
         "capture_percent": config.get("DataCaptureConfig", {}).get("InitialSamplingPercentage", 0),
+        "detailed_metrics": config.get("MetricsConfig", {}).get(
+            "EnableDetailedObservability", False
+        ),
         **_shadow(aws, config, variant),
         **_size(variant),
         **scaling.options(aws, name),

@@ -86,6 +86,12 @@ _ASKED_BY = {"async": " --async", "multi-model": " --target-model NAME.tar.gz"}
     show_default=True,
     help="Percent of requests, scans included, and answers that are written into the bucket.",
 )
+@click.option(
+    "--detailed-metrics/--no-detailed-metrics",
+    default=False,
+    show_default=True,
+    help="/metrics and each machine's load in CloudWatch, which bills them by the gigabyte.",
+)
 @click.option("--mean-ms", default=1000.0, show_default=True, help="Alarm above this mean.")
 @click.option("--p99-ms", default=5000.0, show_default=True, help="Alarm above this 99th percent.")
 @click.option("--topic", help="ARN of an SNS topic for alarms, and for what --async has done.")
@@ -120,9 +126,8 @@ def endpoint(aws: Aws, name: str | None, **chosen: Any) -> None:
         aws.tell(f"Model: {models.sentence(*model)}")
     if update:
         update.tell_image(served[0][1])
-    again = " The shadow costs as much again." if chosen["shadow"] else ""
-    machines = update.machines(choice) if update else None
-    aws.confirm(f"{choice.cost(aws, machines)}{again}\n{'Update' if update else 'Make'} {name}?")
+    told = _cost(aws, choice, update, shadow=len(served) > 1)
+    aws.confirm(f"{told}\n{'Update' if update else 'Make'} {name}?")
     config = _make_config(aws, name, choice, served, chosen["environment"])
     limits = _make_watching(aws, name, choice, chosen)
     if not update:
@@ -141,6 +146,15 @@ def endpoint(aws: Aws, name: str | None, **chosen: Any) -> None:
     else:
         # Autoscaling is refused before the endpoint answers.
         aws.tell(f"{name} comes up. Run the same again with --update to see it, and to scale it.")
+
+
+def _cost(aws: Aws, choice: Hosting, update: Update | None, *, shadow: bool) -> str:
+    told = choice.cost(aws, update.machines(choice) if update else None)
+    if shadow:
+        told += " The shadow costs as much again."
+    if update and choice.has_instances:
+        told += " Those that it replaces are paid until they go."
+    return told
 
 
 def _given(chosen: dict[str, Any]) -> set[str]:
@@ -164,7 +178,7 @@ def _hosting(chosen: dict[str, Any]) -> Hosting:
             field: chosen[field]
             for field in (
                 *("instance_type", "most_instances", "memory_mb", "concurrency"),
-                *("capture_percent", "topic", "shadow_percent"),
+                *("capture_percent", "topic", "shadow_percent", "detailed_metrics"),
             )
         },
     )

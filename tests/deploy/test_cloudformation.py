@@ -72,6 +72,8 @@ def test_cfn_lint_finds_nothing_to_say() -> None:
         ("ScalingTarget", "application-autoscaling", "RegisterScalableTarget", {}),
         ("ErrorAlarm", "cloudwatch", "PutMetricAlarm", {}),
         ("LatencyAlarm", "cloudwatch", "PutMetricAlarm", {}),
+        ("NewErrorAlarm", "cloudwatch", "PutMetricAlarm", {}),
+        ("NewLatencyAlarm", "cloudwatch", "PutMetricAlarm", {}),
     ],
 )
 def test_every_property_is_one_that_the_services_api_takes(
@@ -130,6 +132,28 @@ def test_the_endpoint_and_what_watches_it_have_the_command_lines_names(
         has("EndpointConfig", "ProductionVariants")[0][0]["VariantName"]
         == (variants[0]["VariantName"])
     )
+
+
+def test_an_update_is_rolled_back_by_the_new_machines_alone_as_on_the_command_line(
+    template: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    resources = template["Resources"]
+    deployment = resources["Endpoint"]["Properties"]["DeploymentConfig"]
+    watched = deployment["AutoRollbackConfiguration"]["Alarms"]
+    assert [item["AlarmName"]["Ref"] for item in watched] == ["NewErrorAlarm", "NewLatencyAlarm"]
+    for lasting in ("ErrorAlarm", "LatencyAlarm"):
+        old, new = (resources[name]["Properties"] for name in (lasting, f"New{lasting}"))
+        own = {"Fn::GetAtt": ["EndpointConfig", "EndpointConfigName"]}
+        dimension = {"Name": "EndpointConfigName", "Value": own}
+        assert new["Dimensions"] == [*old["Dimensions"], dimension]
+        for field in ("MetricName", "Threshold", "EvaluationPeriods", "DatapointsToAlarm"):
+            assert old[field] == new[field]
+    metrics = resources["EndpointConfig"]["Properties"]["MetricsConfig"]
+    (made,) = loopback.parameters(
+        succeed("endpoint", "--dry-run"), "sagemaker:CreateEndpointConfig"
+    )
+    assert metrics == made["MetricsConfig"]
 
 
 @pytest.fixture

@@ -121,6 +121,17 @@ def test_a_shadow_gets_its_share_and_requests_are_captured(pushed: str) -> None:
     assert [option["CaptureMode"] for option in capture["CaptureOptions"]] == ["Input", "Output"]
 
 
+def test_metrics_that_aws_bills_are_there_only_when_asked_for(pushed: str) -> None:
+    # For new configurations AWS's own default is true.
+    assert _requested()["MetricsConfig"] == {"EnableDetailedObservability": False}
+    assert _requested("--async")["MetricsConfig"] == {"EnableDetailedObservability": False}
+    asked = _requested("--detailed-metrics")["MetricsConfig"]
+    assert asked == {"EnableDetailedObservability": True}
+    assert "MetricsConfig" not in _requested("--serverless")
+    result = deploy("endpoint", "--model", MODEL, "--detailed-metrics", answer="n\n")
+    assert "by the gigabyte" in result.output
+
+
 def test_a_topic_hears_of_alarms_and_of_asynchronous_answers(pushed: str) -> None:
     topic = f"arn:aws:sns:{loopback.REGION}:{loopback.ACCOUNT}:brain-tumor-news"
     request = _requested("--async", "--topic", topic)
@@ -207,6 +218,7 @@ def test_after_delete_nothing_of_the_endpoint_is_left(pushed: str) -> None:
         (["--name", "brain-tumor-" + 41 * "a"], "at most 52"),
         (["--name", "brain-tumor-a_b"], "letters, digits and dashes"),
         (["--serverless", "--capture", 10], "cannot capture data"),
+        (["--serverless", "--detailed-metrics"], "has no machine"),
         (["--instances", 0], "Only an --async endpoint"),
         (["--serverless", "--async"], "Choose one of"),
         (["--async", "--shadow", OTHER], "--shadow goes with a real-time endpoint"),

@@ -65,6 +65,7 @@ def test_the_machines_that_autoscaling_reached_answer_after_another_models_updat
     result = deploy("endpoint", "--update", "--model", OTHER, answer="y\n")
     assert result.exit_code == 0, result.output
     assert "4 x ml.c5.large" in result.output
+    assert "Those that it replaces are paid until they go." in result.output
     assert _machines() == 4
     assert _routing()["Type"] == "CANARY"
     assert _routing()["CanarySize"] == {"Type": "INSTANCE_COUNT", "Value": 1}
@@ -155,7 +156,9 @@ def test_an_update_tells_that_another_image_was_pushed(pushed: str) -> None:
     assert f"image: {pushed} -> {last}\n" in result.output
 
 
-def test_an_update_keeps_the_shadow(account: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_update_keeps_the_shadow_and_detailed_metrics(
+    account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     aws = Aws(None, loopback.REGION)
     # moto forgets it.
     config = {
@@ -166,6 +169,7 @@ def test_an_update_keeps_the_shadow(account: str, monkeypatch: pytest.MonkeyPatc
             }
         ],
         "ShadowProductionVariants": [{"ModelName": OTHER, "InitialVariantWeight": 0.3}],
+        "MetricsConfig": {"EnableDetailedObservability": True},
     }
     client = aws.client("sagemaker")
     monkeypatch.setattr(client, "describe_endpoint_config", lambda **_: config)
@@ -176,6 +180,7 @@ def test_an_update_keeps_the_shadow(account: str, monkeypatch: pytest.MonkeyPatc
     )
     kept = running.options(aws, {"EndpointName": NAME, "EndpointConfigName": f"{NAME}-c"})
     assert (kept["source"], kept["shadow"], kept["shadow_percent"]) == (MODEL, OTHER, 30)
+    assert kept["detailed_metrics"]
 
 
 def test_what_cloudformation_made_is_left_to_it(pushed: str) -> None:
