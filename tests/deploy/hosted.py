@@ -1,4 +1,4 @@
-"""Endpoints and training jobs that moto holds."""
+"""The endpoint, its alarms and training jobs as moto holds them."""
 
 from typing import Any
 
@@ -10,12 +10,22 @@ MODEL = f"s3://{loopback.BUCKET}/jobs/brain-tumor-1/output/model.tar.gz"
 OTHER = f"s3://{loopback.BUCKET}/jobs/brain-tumor-2/output/model.tar.gz"
 
 
+def endpoint() -> dict[str, Any]:
+    """Describe the endpoint."""
+    described: dict[str, Any] = loopback.client("sagemaker").describe_endpoint(EndpointName=NAME)
+    return described
+
+
+def alarms() -> dict[str, dict[str, Any]]:
+    """Give all alarms by their names."""
+    found = loopback.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    return {alarm["AlarmName"]: alarm for alarm in found}
+
+
 def config() -> dict[str, Any]:
     """Describe the configuration that the endpoint runs."""
-    sagemaker = loopback.client("sagemaker")
-    endpoint = sagemaker.describe_endpoint(EndpointName=NAME)
-    described: dict[str, Any] = sagemaker.describe_endpoint_config(
-        EndpointConfigName=endpoint["EndpointConfigName"]
+    described: dict[str, Any] = loopback.client("sagemaker").describe_endpoint_config(
+        EndpointConfigName=endpoint()["EndpointConfigName"]
     )
     return described
 

@@ -1,4 +1,4 @@
-"""`endpoint --update` against moto: what stays, what is refused, what rolls it back."""
+"""`endpoint --update` against moto: what stays, what changes, what is refused."""
 
 from typing import Any
 
@@ -15,26 +15,16 @@ from tests.deploy.hosted import MODEL, NAME, OTHER
 UPDATE = ("endpoint", "--yes", "--update", "--model", OTHER)
 
 
-def _endpoint() -> dict[str, Any]:
-    described: dict[str, Any] = loopback.client("sagemaker").describe_endpoint(EndpointName=NAME)
-    return described
-
-
 def _machines() -> int:
-    count: int = _endpoint()["ProductionVariants"][0]["DesiredInstanceCount"]
+    count: int = hosted.endpoint()["ProductionVariants"][0]["DesiredInstanceCount"]
     return count
 
 
 def _routing() -> dict[str, Any]:
     """Give how the last update led requests to the new machines."""
-    policy = _endpoint()["LastDeploymentConfig"]["BlueGreenUpdatePolicy"]
+    policy = hosted.endpoint()["LastDeploymentConfig"]["BlueGreenUpdatePolicy"]
     routing: dict[str, Any] = policy["TrafficRoutingConfiguration"]
     return routing
-
-
-def _alarms() -> dict[str, dict[str, Any]]:
-    found = loopback.client("cloudwatch").describe_alarms()["MetricAlarms"]
-    return {alarm["AlarmName"]: alarm for alarm in found}
 
 
 def _grow(machines: int) -> None:
@@ -109,7 +99,7 @@ def test_an_update_keeps_what_it_does_not_name_and_tells_what_changes(pushed: st
         *("--topic", topic, "--mean-ms", 700, "--p99-ms", 900, "-e", "BRAIN_TUMOR_THREADS=2"),
     )
     before, scales = hosted.config(), hosted.scaling()
-    watched = [(item["Threshold"], item["AlarmActions"]) for item in _alarms().values()]
+    watched = [(item["Threshold"], item["AlarmActions"]) for item in hosted.alarms().values()]
     assert "runs exactly this already" in succeed("endpoint", "--yes", "--update")
     printed = succeed(*UPDATE)
     assert f"source: {MODEL} -> {OTHER}\n" in printed
@@ -120,7 +110,9 @@ def test_an_update_keeps_what_it_does_not_name_and_tells_what_changes(pushed: st
     assert old == new
     assert hosted.config()["DataCaptureConfig"] == before["DataCaptureConfig"]
     assert hosted.scaling() == scales
-    assert watched == [(item["Threshold"], item["AlarmActions"]) for item in _alarms().values()]
+    assert watched == [
+        (item["Threshold"], item["AlarmActions"]) for item in hosted.alarms().values()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -192,72 +184,13 @@ def test_what_cloudformation_made_is_left_to_it(pushed: str) -> None:
     assert "the parameters ImageUri and ModelDataUrl" in result.output
 
 
-def test_an_update_is_rolled_back_by_alarms_on_the_new_machines_alone_which_go_with_it(
-    pushed: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    succeed("endpoint", "--yes", "--model", MODEL, "--p99-ms", 900)
-    lasting = set(_alarms())
-    # A run that was cut off left it.
-    loopback.client("cloudwatch").put_metric_alarm(
-        AlarmName=f"{NAME}-0123456789-errors",
-        EvaluationPeriods=1,
-        ComparisonOperator="GreaterThanThreshold",
-    )
-    meanwhile: dict[str, Any] = {}
-    with monkeypatch.context() as patch:
-        patch.setattr(endpoint_life, "wait", lambda *_: meanwhile.update(_alarms()))
-        succeed(*UPDATE)
-    config = hosted.config()["EndpointConfigName"]
-    rollback = _endpoint()["LastDeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]
-    guards = [item["AlarmName"] for item in rollback]
-    assert guards == [f"{config}-errors", f"{config}-latency", f"{config}-p99"]
-    for guard in guards:
-        dimensions = {item["Name"]: item["Value"] for item in meanwhile[guard]["Dimensions"]}
-        assert dimensions == {
-            "EndpointName": NAME,
-            "VariantName": "main",
-            "EndpointConfigName": config,
-        }
-    assert meanwhile[f"{config}-p99"]["Threshold"] == 900_000
-    assert set(_alarms()) == lasting
-
-
-def test_one_stray_error_is_no_alarm(pushed: str) -> None:
-    succeed("endpoint", "--yes", "--model", MODEL)
-    errors = _alarms()[f"{NAME}-errors"]
-    assert (errors["DatapointsToAlarm"], errors["EvaluationPeriods"]) == (2, 3)
-
-
-def test_alarms_stay_while_an_update_goes_on_that_nobody_waits_for_and_delete_finds_them(
-    pushed: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    succeed("endpoint", "--yes", "--model", MODEL)
-    real = endpoint_life.update
-
-    def begin(*given: Any) -> None:
-        real(*given)
-        (endpoint,) = loopback.sagemaker().endpoints.values()
-        endpoint.endpoint_status = "Updating"
-
-    monkeypatch.setattr(endpoint_life, "update", begin)
-    assert "comes up" in succeed(*UPDATE, "--no-wait")
-    config = hosted.config()["EndpointConfigName"]
-    assert f"{config}-errors" in _alarms()
-    assert f"{config}-errors" in succeed("status")
-    (endpoint,) = loopback.sagemaker().endpoints.values()
-    endpoint.endpoint_status = "InService"
-    # To see how it went, as the command has told.
-    assert "runs exactly this already" in succeed(*UPDATE)
-    assert f"{config}-errors" not in _alarms()
-
-
 def test_on_the_same_configuration_scaling_and_alarms_are_brought_up_to_date(pushed: str) -> None:
     same = ("endpoint", "--yes", "--model", MODEL, "--update")
     succeed("endpoint", "--yes", "--model", MODEL)
     for most, limits in ((4, [(1, 4)]), (3, [(1, 3)]), (1, [])):
         succeed(*same, "--most-instances", most, "--mean-ms", 100 * most)
         assert hosted.scaling()[0] == limits
-        assert _alarms()[f"{NAME}-latency"]["Threshold"] == 100_000 * most
+        assert hosted.alarms()[f"{NAME}-latency"]["Threshold"] == 100_000 * most
 
 
 def test_an_update_to_other_machines_that_is_rolled_back_or_refused_scales_as_before(
@@ -296,7 +229,7 @@ def test_the_first_machine_is_woken_again_after_a_rollback(
     scaling = loopback.client("application-autoscaling")
     policies = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
     (wake,) = [policy for policy in policies if policy["PolicyType"] == "StepScaling"]
-    assert _alarms()[f"{NAME}-wake"]["AlarmActions"] == [wake["PolicyARN"]]
+    assert hosted.alarms()[f"{NAME}-wake"]["AlarmActions"] == [wake["PolicyARN"]]
 
 
 def test_one_that_scales_is_not_left_alone_with_an_update_to_other_machines(pushed: str) -> None:
