@@ -19,7 +19,7 @@ class DeployError(Exception):
 
 
 class KeptError(DeployError):
-    """Something that AWS keeps, whoever asks to delete it."""
+    """Something that stays, rightly: AWS keeps it for good, or it is needed elsewhere."""
 
 
 def explain(error: BaseException) -> str | None:

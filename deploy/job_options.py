@@ -142,10 +142,11 @@ def make_job(aws: Aws, chosen: dict[str, Any], local: Path | None = None) -> Job
     # The local mode has no use for them.
     if not local and not _is_left_out(aws, chosen, "metric_definitions"):
         metrics = _ask(aws, chosen, "metric_definitions", "metric-definitions")
+    channels = _channels(aws, chosen["channels"], local)
     own = {field.name for field in fields(Job)} & chosen.keys()
     told = {
         "image": chosen["image"] or image.newest(aws),
-        "channels": _channels(aws, chosen["channels"], local),
+        "channels": channels,
         "metrics": metrics,
     }
     return Job(**{name: chosen[name] for name in own} | told)

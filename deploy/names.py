@@ -52,6 +52,23 @@ def endpoint(aws: Aws, name: str | None) -> str:
     return job(aws, name or f"{aws.project}-endpoint", 63 - 1 - _DIGEST)
 
 
+def topic(aws: Aws, arn: str | None) -> None:
+    """Refuse an SNS topic that the execution role may not tell anything.
+
+    Raises:
+        DeployError: it is of another account, region or project.
+    """
+    # A dry run does not know the account.
+    account = r"\w+" if aws.dry_run else aws.account
+    wanted = rf"arn:[\w-]+:sns:{aws.region}:{account}:{re.escape(aws.project)}-[\w.-]+"
+    if arn and not re.fullmatch(wanted, arn):
+        raise DeployError(
+            f"The topic {arn} does not do: the role may tell topics of this account and region "
+            f"alone whose names begin with {aws.project}-; an administrator makes one by `aws sns "
+            f"create-topic --name {aws.project}-news`."
+        )
+
+
 def by_content_of(stem: str) -> str:
     """Give the regex of the names that `by_content` gives."""
     return rf"{re.escape(stem)}-[0-9a-f]{{{_DIGEST}}}"

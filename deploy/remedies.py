@@ -72,8 +72,9 @@ RULES = (
     Rule(
         "InvalidClientTokenId|InvalidAccessKeyId|UnrecognizedClientException|AuthFailure",
         "",
-        "AWS does not know this access key (deleted, mistyped, or of another partition): run "
-        "`aws configure` again with a key that `aws sts get-caller-identity` accepts.",
+        "AWS does not know this access key (deleted, mistyped, made seconds ago, or of another "
+        "partition): wait a minute, or run `aws configure` again with a key that `aws sts "
+        "get-caller-identity` accepts.",
     ),
     Rule(
         "SignatureDoesNotMatch|IncompleteSignature",
@@ -126,6 +127,25 @@ RULES = (
         "NoSuchBucket",
         "",
         "The project has no bucket in this region: run `python -m deploy setup`.",
+    ),
+    Rule(
+        "OperationAborted",
+        "",
+        "AWS has not finished what was done to the bucket before, such as to delete it: wait some "
+        "minutes, then run the command again.",
+    ),
+    Rule(
+        ".*",
+        r"ould not access model data at (?P<uri>\S+?)[.,]?(\s|$)",
+        "The execution role cannot read {uri}: `aws s3 ls` tells whether it is there; of another "
+        "bucket than the project's it has to be copied by `aws s3 cp`.",
+    ),
+    Rule(
+        "FailureReason|ValidationException",
+        r"(access ?denied|\b403\b).*\bs3\b|(\bs3\b|data download).*(access ?denied|\b403\b)",
+        "The execution role may not read or write there: it may in the project's bucket alone, "
+        "where others' files are copied by `aws s3 cp`; where it may not even there, run "
+        "`python -m deploy setup`.",
     ),
     Rule(
         ".*",
@@ -217,6 +237,12 @@ RULES = (
     ),
     Rule(
         "AccessDenied",
+        r"authorized to perform: s3:PutBucketPublicAccessBlock",
+        "The bucket is open to the public, and nobody but an administrator may change that: let "
+        "one run `python -m deploy setup` with their --profile.",
+    ),
+    Rule(
+        "AccessDenied",
         r"authorized to perform: iam:CreatePolicy",
         "The execution role's policy is missing, or is that of another version, and nobody but an "
         "administrator may make it: let one run `python -m deploy iam --no-user`.",
@@ -234,6 +260,14 @@ RULES = (
         "what `python -m deploy iam --policy-only` prints to your user or role.",
     ),
     # What we asked
+    Rule(
+        "DeleteConflict.*",
+        "",
+        "It has something that this program did not make ({message}): let an administrator remove "
+        "that, of a user by `aws iam delete-login-profile` (password), `deactivate-mfa-device`, "
+        "`remove-user-from-group`, `delete-user-policy`, of a role by `delete-role-policy`, of a "
+        "policy by `detach-user-policy` or `detach-role-policy`; then run `delete` again.",
+    ),
     Rule("ResourceInUse|ResourceInUseException|ConflictException", "", _TAKEN),
     Rule(".*", "already exist|already in use", _TAKEN),
     Rule(

@@ -12,6 +12,10 @@ from deploy.session import Aws
 GROUP = "/aws/sagemaker/TrainingJobs"
 _POLL_SECONDS = 5.0
 _LAST_LINES = 30
+_NOT_KEPT = (
+    "Its machines are not kept: an account's quota for warm pools is 0 until an administrator asks "
+    "for more, in the console of Service Quotas under Amazon SageMaker, 'warm pool'."
+)
 ENDED = ("Completed", "Failed", "Stopped")
 
 
@@ -93,7 +97,14 @@ def _judge(name: str, job: dict[str, Any]) -> dict[str, Any]:
     for metric in job.get("FinalMetricDataList", []):
         click.echo(f"{metric['MetricName']}={metric['Value']:.6g}")
     click.echo(f"{name}: {job['TrainingJobStatus']}, {_billed(job)}")
+    if job.get("ResourceConfig", {}).get("KeepAlivePeriodInSeconds") and not _keeps(job):
+        click.echo(_NOT_KEPT)
     return job
+
+
+def _keeps(job: dict[str, Any]) -> bool:
+    """Whether a job's machines are kept, or were taken over by a next job already."""
+    return job.get("WarmPoolStatus", {}).get("Status") in ("Available", "InUse", "Reused")
 
 
 def _billed(job: dict[str, Any]) -> str:

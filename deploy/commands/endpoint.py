@@ -113,6 +113,7 @@ def endpoint(aws: Aws, name: str | None, **chosen: Any) -> None:
     stays as it is, but for the image.
     """
     name = names.endpoint(aws, name)
+    names.topic(aws, chosen["topic"])
     there = endpoint_life.describe(aws, name)
     update = None
     if there and there["EndpointStatus"] != "Failed":

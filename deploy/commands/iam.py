@@ -1,5 +1,6 @@
 """`iam`: an administrator's one step: a user that may do this work alone, and its key."""
 
+import time
 from pathlib import Path
 
 import click
@@ -11,6 +12,8 @@ from deploy.options import aws_command
 from deploy.resources.access import user_name
 from deploy.session import Aws
 
+_KNOWN_SECONDS = 60.0
+_POLL_SECONDS = 2.0
 _HINT = """Does your company sign in by a portal (IAM Identity Center, SSO)? Then make no user:
 put the policy into a permission set (`iam --policy-only`), make the execution role's policy
 (`iam --no-user`), and run `aws configure sso`."""
@@ -109,3 +112,26 @@ def _write_key(aws: Aws, profile: str) -> None:
         return
     path = credentials.write(profile, key["AccessKeyId"], key["SecretAccessKey"], aws.region)
     click.echo(f"The user's key is in the profile {profile} of {path}.")
+    _wait_until_known(aws, key)
+
+
+def _wait_until_known(aws: Aws, key: dict[str, str]) -> None:
+    """Ask as the user until AWS answers: for some seconds it does not know a new key."""
+    from botocore.exceptions import ClientError
+
+    client = aws.session.client(
+        "sts",
+        region_name=aws.region,
+        aws_access_key_id=key["AccessKeyId"],
+        aws_secret_access_key=key["SecretAccessKey"],
+    )
+    deadline = time.monotonic() + _KNOWN_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            client.get_caller_identity()
+            return
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "InvalidClientTokenId":
+                raise
+        time.sleep(_POLL_SECONDS)
+    click.echo("AWS does not know the key yet: wait a minute before the next command.", err=True)

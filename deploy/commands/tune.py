@@ -12,6 +12,7 @@ from deploy.options import aws_command
 from deploy.session import Aws
 
 _LONGEST_NAME = 32  # SageMaker appends to it for the names of the training jobs
+_TUNED = ("learning-rate", "dropout", "weight-decay")
 _KINDS = {"integer": "IntegerParameterRanges", "number": "ContinuousParameterRanges"}
 
 
@@ -71,7 +72,8 @@ def tune(
     name = name or f"{aws.project}-{datetime.now(UTC):%y%m%d-%H%M%S}"
     names.job(aws, name, _LONGEST_NAME)
     schema = ask_schema(aws, chosen)
-    wanted = _ranges(schema, tuned, ranges)
+    fixed = {name.replace("_", "-") for name in chosen["hyperparameters"]}
+    wanted = _ranges(schema, tuned, ranges, fixed)
     job = make_job(aws, chosen)
     request = tuning_request(aws, name, job, wanted, most, parallel)
     told = job.cost(aws, most)
@@ -117,15 +119,20 @@ def tuning_request(
 
 
 def _ranges(
-    schema: dict[str, Any], tuned: tuple[str, ...], given: dict[str, str]
+    schema: dict[str, Any], tuned: tuple[str, ...], given: dict[str, str], fixed: set[str]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Make ParameterRanges: the image's own for `tuned`, those that were given beside them."""
+    """Make ParameterRanges: the image's own for `tuned`, those that were given beside them.
+
+    Without any it is a default choice, of what is not `fixed`.
+    """
     known = schema["properties"]
     if not tuned and not given:
-        tuned = ("learning-rate", "dropout", "weight-decay")
+        tuned = tuple(name for name in _TUNED if name not in fixed)
     found: dict[str, list[dict[str, Any]]] = {}
     for name in dict.fromkeys([*tuned, *given]):
         image.check_known(schema, name)
+        if name in fixed:
+            raise DeployError(f"{name} is fixed by -s, so it cannot be tuned: leave out one.")
         field = known[name]
         text = given.get(name)
         limits = _parse(name, text, field) if text else field.get("tuning")
@@ -133,6 +140,8 @@ def _ranges(
             raise DeployError(f"The image proposes no range for {name}: give one by --range.")
         kind = "CategoricalParameterRanges" if "Values" in limits else _KINDS[field["type"]]
         found.setdefault(kind, []).append({"Name": name, **limits})
+    if not found:
+        raise DeployError("All that is tuned by default is fixed by -s: name others by --tune.")
     return found
 
 

@@ -1,13 +1,16 @@
 """Who may do what: the execution role, and the user and policies that an administrator makes."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from deploy import tags
-from deploy.errors import DeployError, or_none
+from deploy.errors import KeptError, or_none
 from deploy.policies import policy_arn
 from deploy.resources import Kind, Resource
 from deploy.session import Aws
+
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 
 
 def user_name(aws: Aws) -> str:
@@ -21,15 +24,27 @@ def _find_role(aws: Aws) -> Iterator[Resource]:
         yield Resource("role", aws.role_name, found["Role"]["Arn"])
 
 
-def _remove_role(aws: Aws, resource: Resource) -> None:
-    """Delete the role, unless another region was the last to use it: all of them share it."""
-    client = aws.client("iam")
-    used = client.get_role(RoleName=resource.name)["Role"].get("RoleLastUsed", {}).get("Region")
-    if used and used != aws.region:
-        raise DeployError(
-            f"all regions share it, and {used} was the last to use it: `python -m deploy delete "
-            f"--region {used}` removes it"
+def _check_alone(aws: Aws) -> None:
+    """Let what all regions share be, while the project is in others: its buckets tell where.
+
+    Raises:
+        KeptError: it is.
+    """
+    stem = f"{aws.project}-{aws.account}-"
+    names = [bucket["Name"] for bucket in aws.client("s3").list_buckets()["Buckets"]]
+    held = [name.removeprefix(stem) for name in names if name.startswith(stem)]
+    others = [place for place in held if _REGION.fullmatch(place) and place != aws.region]
+    if others:
+        raise KeptError(
+            f"all regions share it, and the project has a bucket in {' and '.join(others)}: the "
+            "last `python -m deploy delete` removes it, with --region of there"
         )
+
+
+def _remove_role(aws: Aws, resource: Resource) -> None:
+    """Delete the role, unless it is needed in another region."""
+    _check_alone(aws)
+    client = aws.client("iam")
     pages = client.get_paginator("list_attached_role_policies").paginate(RoleName=resource.name)
     for policy in [policy for page in pages for policy in page["AttachedPolicies"]]:
         client.detach_role_policy(RoleName=resource.name, PolicyArn=policy["PolicyArn"])
@@ -47,6 +62,7 @@ def _find_policies(aws: Aws) -> Iterator[Resource]:
 
 def _remove_policy(aws: Aws, resource: Resource) -> None:
     """Delete the older versions first: a policy that has several cannot be deleted."""
+    _check_alone(aws)
     client = aws.client("iam")
     remove_old_versions(client, resource.arn)
     client.delete_policy(PolicyArn=resource.arn)
@@ -67,6 +83,7 @@ def _find_user(aws: Aws) -> Iterator[Resource]:
 
 def _remove_user(aws: Aws, resource: Resource) -> None:
     """Delete the user's keys and attachments first: one that has any cannot be deleted."""
+    _check_alone(aws)
     client = aws.client("iam")
     name = {"UserName": resource.name}
     for key in client.list_access_keys(**name)["AccessKeyMetadata"]:

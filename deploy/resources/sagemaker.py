@@ -107,15 +107,26 @@ def _remove_group(aws: Aws, resource: Resource) -> None:
 
 def _remove_training_job(aws: Aws, resource: Resource) -> None:
     _stop(aws, resource, "TrainingJob", "training_job_completed_or_stopped")
-    client = aws.client("sagemaker")
-    job = client.describe_training_job(TrainingJobName=resource.name)
-    # Machines that are kept for a next job cost money, and keep this one from being deleted.
-    if job.get("WarmPoolStatus", {}).get("Status") == "Available":
-        client.update_training_job(
-            TrainingJobName=resource.name, ResourceConfig={"KeepAlivePeriodInSeconds": 0}
-        )
-    client.delete_training_job(TrainingJobName=resource.name)
+    _end_warm_pool(aws, resource.name)
+    aws.client("sagemaker").delete_training_job(TrainingJobName=resource.name)
     _remove_streams(aws, "/aws/sagemaker/TrainingJobs", resource.name)
+
+
+def _end_warm_pool(aws: Aws, name: str) -> None:
+    """Let the machines go that a job keeps for a next one, and wait: it cannot be deleted before.
+
+    They cost money for as long as they are kept.
+    """
+    client, asked = aws.client("sagemaker"), False
+    deadline = time.monotonic() + _STOP_SECONDS
+    while _is_warm(job := client.describe_training_job(TrainingJobName=name)):
+        if job["WarmPoolStatus"]["Status"] == "Available" and not asked:
+            keep = {"KeepAlivePeriodInSeconds": 0}
+            client.update_training_job(TrainingJobName=name, ResourceConfig=keep)
+            asked = True
+        if time.monotonic() > deadline:
+            raise DeployError("its machines are kept still, and paid: run `delete` again later")
+        time.sleep(_POLL_SECONDS)
 
 
 def _remove_processing_job(aws: Aws, resource: Resource) -> None:

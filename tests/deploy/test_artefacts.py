@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from deploy.artefacts import unpack
+from deploy.artefacts import bring_home, unpack
 from deploy.errors import DeployError
+from deploy.session import Aws
+from tests.deploy import loopback
+from tests.deploy.conftest import succeed
 
 
 @pytest.mark.parametrize(
@@ -35,6 +38,20 @@ def test_an_archive_that_leads_outside_of_its_folder_is_refused(
     with pytest.raises(DeployError, match=r"model\.tar\.gz cannot be unpacked"):
         unpack(archive, tmp_path / "model")
     assert not (tmp_path / "outside").exists()
+
+
+@pytest.mark.parametrize(
+    "left", [{}, {"S3ModelArtifacts": f"s3://{loopback.BUCKET}/j/model.tar.gz"}]
+)
+def test_a_job_that_was_stopped_before_it_trained_leaves_nothing_and_that_is_told(
+    account: str, left: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    succeed("setup", "--yes")
+    job = {"TrainingJobName": "brain-tumor-1", "TrainingJobStatus": "Stopped"}
+    described = {**job, "ModelArtifacts": left} if left else job
+    bring_home(Aws(None, loopback.REGION), described, tmp_path / "brain-tumor-1")
+    assert "brain-tumor-1 left nothing to bring home: it was stopped" in capsys.readouterr().out
+    assert not (tmp_path / "brain-tumor-1").exists()
 
 
 def test_a_damaged_archive_is_named(tmp_path: Path) -> None:

@@ -219,6 +219,8 @@ def test_after_delete_nothing_of_the_endpoint_is_left(pushed: str) -> None:
         (["--name", "brain-tumor-a_b"], "letters, digits and dashes"),
         (["--serverless", "--capture", 10], "cannot capture data"),
         (["--serverless", "--detailed-metrics"], "has no machine"),
+        (["--topic", "arn:aws:sns:eu-central-1:1:heads"], "names begin with brain-tumor-;"),
+        (["--topic", "arn:aws:sns:us-east-1:1:brain-tumor-news"], "of this account and region"),
         (["--instances", 0], "Only an --async endpoint"),
         (["--serverless", "--async"], "Choose one of"),
         (["--async", "--shadow", OTHER], "--shadow goes with a real-time endpoint"),

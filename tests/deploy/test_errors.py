@@ -46,7 +46,7 @@ TABLE = [
     (_answer("ExpiredTokenException", "expired"), "expired", "aws sso login"),
     (
         _answer("InvalidClientTokenId", "The security token included in the request is invalid."),
-        "access key",
+        "made seconds ago",
         "aws configure",
     ),
     (_answer("UnrecognizedClientException"), "access key", "aws configure"),
@@ -105,6 +105,34 @@ TABLE = [
         "--region",
     ),
     (_answer("BucketAlreadyExists"), "another account", "--project"),
+    (
+        _answer("OperationAborted", "A conflicting conditional operation is in progress"),
+        "not finished",
+        "wait some minutes",
+    ),
+    (
+        _answer(
+            "ValidationException",
+            "Could not access model data at s3://hospital/model.tar.gz. Please ensure that the "
+            'role "arn:aws:iam::1:role/x" exists and that its trust relationship policy allows',
+        ),
+        "cannot read s3://hospital/model.tar.gz:",
+        "aws s3 cp",
+    ),
+    (
+        _answer(
+            "AccessDenied",
+            "User: arn:aws:iam::1:user/x is not authorized to perform: "
+            "s3:PutBucketPublicAccessBlock on resource: y because no identity-based policy allows",
+        ),
+        "nobody but an administrator",
+        "python -m deploy setup",
+    ),
+    (
+        _answer("DeleteConflict", "Cannot delete entity, must delete login profile first."),
+        "must delete login profile first",
+        "aws iam delete-login-profile",
+    ),
     (_answer("NoSuchBucket", "The specified bucket does not exist"), "bucket", "deploy setup"),
     (
         _answer("ValidationException", "No S3 objects found under S3 URL s3://b/data/train/"),
@@ -224,6 +252,8 @@ def test_an_error_is_one_sentence_that_names_the_thing_and_the_remedy(
     [
         ("AlgorithmError: exec /opt/venv/bin/train: exec format error", "--platform linux/amd64"),
         ("CapacityError: Unable to provision requested ML compute capacity.", "--spot"),
+        ("ClientError: Data download failed:AccessDenied (403): Access Denied", "aws s3 cp"),
+        ("Access denied when calling S3: s3://hospital/scans", "aws s3 cp"),
         ("ClientError: Unsupported manifest media type application/vnd.oci", "build_and_push.sh"),
     ],
 )

@@ -4,6 +4,7 @@ import configparser
 import json
 import math
 import os
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,29 @@ def test_the_users_key_is_in_a_profile_that_its_owner_alone_can_read_and_is_not_
         monkeypatch.delenv(name)
     identity = boto3.Session(profile_name="brain-tumor").client("sts").get_caller_identity()
     assert identity["Arn"].endswith(":user/brain-tumor-user")
+
+
+def test_it_waits_until_aws_knows_the_new_key(
+    account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moto.core.exceptions import InvalidClientTokenIdError
+    from moto.sts.responses import TokenResponse
+
+    left = [1, 1]
+    answer = TokenResponse.get_caller_identity
+
+    def unknown_at_first(response: Any) -> Any:
+        # The administrator's is known.
+        if response.get_access_key() != os.environ["AWS_ACCESS_KEY_ID"] and left:
+            left.pop()
+            raise InvalidClientTokenIdError
+        return answer(response)
+
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    monkeypatch.setattr(TokenResponse, "get_caller_identity", unknown_at_first)
+    succeed("iam", "--yes")
+    assert (left, len(slept)) == ([], 2)
 
 
 def test_run_again_it_makes_no_second_key(account: str) -> None:

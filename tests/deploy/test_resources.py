@@ -1,8 +1,8 @@
 """`status` and `delete` find what carries the tag, and nothing else, in all services."""
 
 import json
+import re
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -215,17 +215,65 @@ def test_a_pipeline_goes_when_its_steps_have_ended(
     assert loopback.all_names() == []
 
 
-def test_the_role_stays_for_the_region_that_used_it_last(account: str) -> None:
-    from moto.iam.models import iam_backends
-
+def test_what_all_regions_share_stays_while_the_project_is_in_another_one(account: str) -> None:
+    succeed("iam", "--yes")
     succeed("setup", "--yes")
-    role: Any
-    (role,) = iam_backends[loopback.ACCOUNT]["aws"].roles.values()
-    role.last_used, role.last_used_region = datetime.now(UTC), "eu-west-1"
-    result = deploy("delete", "--yes")
-    assert "delete --region eu-west-1` removes it" in result.output
-    assert "brain-tumor-execution" in loopback.all_names()
+    succeed("setup", "--yes", "--region", "eu-west-1")
+    printed = succeed("delete", "--yes", "--with-user")
+    shared = ("role brain-tumor-execution", "user brain-tumor-user", "policy brain-tumor-user")
+    for kept in (*shared, "policy brain-tumor-execution"):
+        assert re.search(rf"kept {kept}: .* a bucket in eu-west-1: ", printed), kept
+    left = set(loopback.all_names())
+    assert {"brain-tumor-execution", "brain-tumor-user"} <= left
+    assert loopback.BUCKET not in left
     succeed("delete", "--yes", "--with-user", "--region", "eu-west-1")
+    assert loopback.all_names() == []
+
+
+def _make_job() -> None:
+    loopback.client("sagemaker").create_training_job(
+        TrainingJobName="brain-tumor-1",
+        AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File"},
+        RoleArn=ROLE,
+        OutputDataConfig={"S3OutputPath": "s3://b/jobs"},
+        ResourceConfig={"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        StoppingCondition={"MaxRuntimeInSeconds": 60},
+        Tags=TAGS,
+    )
+
+
+def test_a_job_goes_once_the_machines_it_kept_are_gone(
+    account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moto.core.responses import EmptyResult
+    from moto.sagemaker.responses import SageMakerResponse
+
+    _make_job()
+    pool = {"Status": "Available"}
+    backend, delete = loopback.sagemaker(), SageMakerResponse.delete_training_job  # type: ignore[attr-defined]
+    describe = backend.describe_training_job
+    asked: list[Any] = []
+
+    def described(name: str) -> dict[str, Any]:
+        return {**describe(name), "WarmPoolStatus": pool}
+
+    def update(response: Any) -> Any:
+        asked.append(response._get_param("ResourceConfig"))
+        return EmptyResult()
+
+    def delete_without_machines(response: Any) -> Any:
+        assert pool["Status"] == "Terminated"
+        return delete(response)
+
+    def end(_: float) -> None:
+        pool["Status"] = "Terminated"
+
+    monkeypatch.setattr(backend, "describe_training_job", described)
+    monkeypatch.setattr(SageMakerResponse, "update_training_job", update, raising=False)
+    monkeypatch.setattr(SageMakerResponse, "delete_training_job", delete_without_machines)
+    monkeypatch.setattr(time, "sleep", end)
+    succeed("delete", "--yes")
+    assert asked == [{"KeepAlivePeriodInSeconds": 0}]
     assert loopback.all_names() == []
 
 
@@ -241,15 +289,7 @@ def test_the_role_stays_for_the_region_that_used_it_last(account: str) -> None:
 def test_a_job_costs_while_it_runs_and_while_its_machines_are_kept(
     account: str, monkeypatch: pytest.MonkeyPatch, state: dict[str, Any], paid: bool
 ) -> None:
-    loopback.client("sagemaker").create_training_job(
-        TrainingJobName="brain-tumor-1",
-        AlgorithmSpecification={"TrainingImage": IMAGE, "TrainingInputMode": "File"},
-        RoleArn=ROLE,
-        OutputDataConfig={"S3OutputPath": "s3://b/jobs"},
-        ResourceConfig={"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1},
-        StoppingCondition={"MaxRuntimeInSeconds": 60},
-        Tags=TAGS,
-    )
+    _make_job()
     # moto's jobs have ended, and it lists no warm pools.
     listing = loopback.sagemaker().list_training_jobs
 

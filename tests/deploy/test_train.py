@@ -169,6 +169,28 @@ def test_the_cause_of_a_failed_job_is_told_with_the_remedy(
         watch.watch(session, JOB)
 
 
+@pytest.mark.parametrize(
+    ("pool", "told"), [(None, True), ("Terminated", True), ("Available", False), ("Reused", False)]
+)
+def test_machines_that_were_to_be_kept_and_are_not_are_told(
+    account: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    pool: str | None,
+    told: bool,
+) -> None:
+    ended = {
+        "TrainingJobStatus": "Completed",
+        "ResourceConfig": {"KeepAlivePeriodInSeconds": 1800},
+        **({"WarmPoolStatus": {"Status": pool}} if pool else {}),
+    }
+    session = Aws(None, loopback.REGION)
+    # moto knows no warm pools.
+    monkeypatch.setattr(session.client("sagemaker"), "describe_training_job", lambda **_: ended)
+    watch.watch(session, JOB)
+    assert ("Its machines are not kept" in capsys.readouterr().out) is told
+
+
 def test_the_sdk_sends_every_choice_and_nothing_else_and_a_dry_run_sends_nothing(
     answers: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

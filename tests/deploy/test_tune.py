@@ -59,6 +59,13 @@ def test_a_range_can_be_given(ready: list[object]) -> None:
     assert backbone["Values"] == ["lite0", "small"]
 
 
+def test_what_is_fixed_is_not_among_those_that_are_tuned_by_default(ready: list[object]) -> None:
+    succeed(*ready, "-s", "dropout=0.1")
+    ranges = _described()["HyperParameterTuningJobConfig"]["ParameterRanges"]
+    names = {item["Name"] for item in ranges["ContinuousParameterRanges"]}
+    assert names == {"learning-rate", "weight-decay"}
+
+
 def test_what_machines_cost_between_its_jobs_is_told(ready: list[object]) -> None:
     asked = [word for word in ready if word != "--yes"]
     result = deploy(*asked, "--jobs", 4, "--keep-alive", 30, answer="n\n")
@@ -73,6 +80,8 @@ def test_what_machines_cost_between_its_jobs_is_told(ready: list[object]) -> Non
         (["--tune", "sede"], "did you mean seed?"),
         (["--range", "dropout=0:2"], "wanted less than 1"),
         (["--range", "dropout"], "wanted name=value"),
+        (["--tune", "dropout", "-s", "dropout=0.1"], "dropout is fixed by -s, so it cannot be"),
+        (["--range", "batch-size=8:16", "-s", "batch_size=8"], "batch-size is fixed by -s"),
     ],
 )
 def test_a_range_that_cannot_be_searched_is_refused(
