@@ -29,14 +29,15 @@ def upload(aws: Aws, folder: Path) -> None:
         )
     keys = {name: f"{channel_prefix(channel)}{name}" for channel, name in CHANNELS.items()}
     wanted = {name: key for name, key in keys.items() if (folder / name).is_file()}
-    new = {name: key for name, key in wanted.items() if not _is_there(aws, folder / name, key)}
+    digests = {name: _sha256(folder / name) for name in wanted}
+    new = {name: key for name, key in wanted.items() if not _is_there(aws, key, digests[name])}
     left = [key for name, key in keys.items() if name not in wanted and _head(aws, key)]
     if new or left:
         aws.confirm(_question(aws, [folder / name for name in new], left))
     # First: beside the test set of an earlier split, a training set would hold some of its scans.
     _remove(aws, left)
     for name, key in new.items():
-        _send(aws, folder / name, key)
+        _send(aws, folder / name, key, digests[name])
     aws.tell("Next: ./build_and_push.sh brain-tumor, then python -m deploy train")
 
 
@@ -67,17 +68,17 @@ def channel_prefix(channel: str) -> str:
 
 def upload_file(aws: Aws, path: Path, key: str) -> None:
     """Upload a file unless the bucket holds the same; its SHA-256 is kept beside it."""
-    if not _is_there(aws, path, key):
-        _send(aws, path, key)
+    digest = _sha256(path)
+    if not _is_there(aws, key, digest):
+        _send(aws, path, key, digest)
 
 
-def _is_there(aws: Aws, path: Path, key: str) -> bool:
+def _is_there(aws: Aws, key: str, digest: str) -> bool:
     """Whether the bucket holds the same file, which is told."""
     held = _head(aws, key)
-    digest = _sha256(path)
     same = bool(held) and held["Metadata"].get("sha256") == digest
     if same:
-        click.echo(f"{path.name} is there already (SHA-256 {digest[:12]})")
+        click.echo(f"{key.rpartition('/')[2]} is there already (SHA-256 {digest[:12]})")
     return same
 
 
@@ -90,10 +91,10 @@ def _place(aws: Aws, key: str) -> dict[str, str]:
     return {"Bucket": aws.bucket, "Key": key, "ExpectedBucketOwner": aws.account}
 
 
-def _send(aws: Aws, path: Path, key: str) -> None:
+def _send(aws: Aws, path: Path, key: str, digest: str) -> None:
     extra = {
         "ChecksumAlgorithm": "SHA256",
-        "Metadata": {"sha256": _sha256(path)},
+        "Metadata": {"sha256": digest},
         "ExpectedBucketOwner": aws.account,
     }
     with click.progressbar(length=path.stat().st_size, label=f"{path.name:10}") as bar:
