@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -20,7 +21,9 @@ from tests.deploy import loopback
 from tests.deploy.conftest import succeed
 from tests.jobs import BIN, ROOT
 
-TEMPLATE = ROOT / "deploy/cloudformation/brain_tumor.yaml"
+FILES = ROOT / "deploy/cloudformation"
+TEMPLATE = FILES / "brain_tumor.yaml"
+PEOPLE = FILES / "people.yaml"
 ACCOUNT = "123456789012"
 REGION = "eu-central-1"
 IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/brain-tumor@sha256:" + 64 * "a"
@@ -33,10 +36,15 @@ _PSEUDO = {
 }
 
 
+def _load(file: Path) -> dict[str, Any]:
+    """Read a template, its short forms written out."""
+    return json.loads(json.dumps(cfn_yaml.load(str(file))))  # type: ignore[no-any-return]
+
+
 @pytest.fixture(scope="module")
 def template() -> dict[str, Any]:
-    """Give the template with its short forms written out."""
-    return json.loads(json.dumps(cfn_yaml.load(str(TEMPLATE))))  # type: ignore[no-any-return]
+    """Give the template of the project."""
+    return _load(TEMPLATE)
 
 
 def _resolve(template: dict[str, Any], value: Any) -> Any:
@@ -60,7 +68,7 @@ def _resolve(template: dict[str, Any], value: Any) -> Any:
 
 
 def test_cfn_lint_finds_nothing_to_say() -> None:
-    done = subprocess.run([BIN / "cfn-lint", TEMPLATE], capture_output=True, text=True)
+    done = subprocess.run([BIN / "cfn-lint", TEMPLATE, PEOPLE], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -69,6 +77,7 @@ def test_cfn_lint_finds_nothing_to_say() -> None:
     [
         ("Model", "sagemaker", "CreateModel", {"ModelName": "m"}),
         ("EndpointConfig", "sagemaker", "CreateEndpointConfig", {"EndpointConfigName": "c"}),
+        ("ModelPackageGroup", "sagemaker", "CreateModelPackageGroup", {}),
         ("ScalingTarget", "application-autoscaling", "RegisterScalableTarget", {}),
         ("ErrorAlarm", "cloudwatch", "PutMetricAlarm", {}),
         ("LatencyAlarm", "cloudwatch", "PutMetricAlarm", {}),
@@ -99,6 +108,17 @@ def test_the_role_may_do_what_the_command_lines_role_may_and_no_more(
     assert _resolve(template, policy["PolicyDocument"]) == policies.execution_policy(aws)
     # `delete` can take away none that are written into the role.
     assert "Policies" not in role
+
+
+def test_the_people_may_do_what_the_command_lines_user_may_and_no_more() -> None:
+    aws = Aws(None, REGION)
+    aws.__dict__["account"] = ACCOUNT
+    people = _load(PEOPLE)
+    policy = people["Resources"]["Policy"]["Properties"]
+    assert _resolve(people, policy["PolicyDocument"]) == policies.user_policy(aws)
+    assert policies.policy_arn(aws, "user").endswith(
+        f":policy/{_resolve(people, policy['ManagedPolicyName'])}"
+    )
 
 
 def test_the_endpoint_and_what_watches_it_have_the_command_lines_names(
@@ -142,10 +162,10 @@ def test_an_update_is_rolled_back_by_the_new_machines_alone_as_on_the_command_li
     deployment = resources["Endpoint"]["Properties"]["DeploymentConfig"]
     watched = deployment["AutoRollbackConfiguration"]["Alarms"]
     assert [item["AlarmName"]["Ref"] for item in watched] == ["NewErrorAlarm", "NewLatencyAlarm"]
+    own = resources["Endpoint"]["Properties"]["EndpointConfigName"]
+    dimension = {"Name": "EndpointConfigName", "Value": own}
     for lasting in ("ErrorAlarm", "LatencyAlarm"):
         old, new = (resources[name]["Properties"] for name in (lasting, f"New{lasting}"))
-        own = {"Fn::GetAtt": ["EndpointConfig", "EndpointConfigName"]}
-        dimension = {"Name": "EndpointConfigName", "Value": own}
         assert new["Dimensions"] == [*old["Dimensions"], dimension]
         for field in ("MetricName", "Threshold", "EvaluationPeriods", "DatapointsToAlarm"):
             assert old[field] == new[field]
@@ -184,7 +204,8 @@ def _create(client: Any, **parameters: str) -> dict[str, str]:
     }
 
 
-# moto has no bucket policies, alarms and autoscaling in CloudFormation, and says so.
+# moto has no bucket policies, groups of models, alarms and autoscaling in CloudFormation, and says
+# so.
 @pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_stack_without_a_model_has_an_encrypted_bucket_a_registry_and_a_role_and_no_endpoint(
@@ -224,6 +245,21 @@ def test_with_image_and_model_there_is_an_endpoint_which_goes_with_the_stack(cli
 
 @pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_with_memory_for_it_the_endpoint_is_serverless(client: Any) -> None:
+    made = _create(client, ImageUri=IMAGE, ModelDataUrl=MODEL, ServerlessMemoryMB="3072")
+    sagemaker = boto3.client("sagemaker")
+    (config,) = sagemaker.list_endpoint_configs()["EndpointConfigs"]
+    described = sagemaker.describe_endpoint_config(EndpointConfigName=config["EndpointConfigName"])
+    (variant,) = described["ProductionVariants"]
+    assert variant["ServerlessConfig"] == {"MemorySizeInMB": 3072, "MaxConcurrency": 5}
+    assert "InstanceType" not in variant
+    (model,) = sagemaker.list_models()["Models"]
+    assert not sagemaker.describe_model(ModelName=model["ModelName"])["EnableNetworkIsolation"]
+    assert not {"ScalingTarget", "ScalingPolicy", "EndpointConfig"} & set(made)
+
+
+@pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_commands_find_what_a_stack_made_and_the_policy_that_they_want(client: Any) -> None:
     _create(client, ImageUri=IMAGE, ModelDataUrl=MODEL)
     listed = succeed("status")
@@ -246,8 +282,8 @@ def test_the_commands_find_what_a_stack_made_and_the_policy_that_they_want(clien
     assert [version["VersionId"] for version in versions] == ["v1"]
 
 
-def test_scans_and_images_outlive_the_stack(template: dict[str, Any]) -> None:
-    for name in ("Bucket", "Repository"):
+def test_scans_images_and_registered_models_outlive_the_stack(template: dict[str, Any]) -> None:
+    for name in ("Bucket", "Repository", "ModelPackageGroup"):
         resource = template["Resources"][name]
         assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
 
