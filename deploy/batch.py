@@ -6,6 +6,7 @@ which file is told by a table beside the answers.
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -58,21 +59,35 @@ def upload(aws: Aws, source: Path, files: list[Path], job: str, folder: Path) ->
     return f"s3://{aws.bucket}/{prefix}"
 
 
-def bring_home(aws: Aws, output: str, folder: Path) -> None:
-    """Download the answers below an S3 prefix as FILE.out, and name the files that have none."""
+def bring_home(aws: Aws, job: dict[str, Any], folder: Path) -> None:
+    """Download a job's answers as FILE.out, and name the files that have none.
+
+    The job is as DescribeTransformJob describes it.
+    """
     table = _table(folder)
-    client, prefix = aws.client("s3"), output.removeprefix(f"s3://{aws.bucket}/") + "/"
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=aws.bucket, Prefix=prefix)
-    keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
-    answered = set()
-    for key in keys:
-        number = key.rpartition("/")[2].removesuffix(".out")
-        answered.add(number)
-        target = folder / (f"{table[number]}.out" if number in table else key.removeprefix(prefix))
+    asked = _below(aws, job["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"])
+    answers = _below(aws, job["TransformOutput"]["S3OutputPath"])
+    for answer, key in answers.items():
+        name = answer.removesuffix(".out")
+        target = folder / f"{table.get(name, name)}.out"
         target.parent.mkdir(parents=True, exist_ok=True)
-        client.download_file(aws.bucket, key, str(target))
-    click.echo(f"{len(keys)} answers in {folder}/")
-    _name([f"{name} ({number})" for number, name in table.items() if number not in answered])
+        aws.client("s3").download_file(aws.bucket, key, str(target))
+    click.echo(f"{len(answers)} answers in {folder}/")
+    missing = [name for name in asked if f"{name}.out" not in answers]
+    _name([f"{table[name]} ({name})" if name in table else name for name in missing])
+
+
+def _below(aws: Aws, uri: str) -> dict[str, str]:
+    """Give the key of each file below an S3 prefix by its place below it."""
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    pages = aws.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+    return {
+        key.removeprefix(prefix).lstrip("/") or key.rpartition("/")[2]: key
+        for key in keys
+        # The console's mark of a folder.
+        if not key.endswith("/")
+    }
 
 
 def _table(folder: Path) -> dict[str, str]:

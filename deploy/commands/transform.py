@@ -133,7 +133,7 @@ def _fetch(aws: Aws, name: str, folder: Path) -> None:
         DeployError: it failed or was stopped; the end of its log is printed before.
     """
     job = _wait(aws, name)
-    batch.bring_home(aws, job["TransformOutput"]["S3OutputPath"], folder)
+    batch.bring_home(aws, job, folder)
     status: str = job["TransformJobStatus"]
     if status != "Completed":
         watch.show_end(aws, _GROUP, f"{name}/")

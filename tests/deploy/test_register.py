@@ -197,3 +197,13 @@ def test_a_folder_without_reports_is_refused(account: str, tmp_path: Path) -> No
     result = deploy("register", tmp_path)
     assert result.exit_code == 1
     assert "holds no output/evaluation.json" in result.output
+
+
+def test_a_group_that_sagemaker_would_not_take_is_refused_before_anything_goes_up(
+    account: str, home: Path
+) -> None:
+    succeed("setup", "--yes")
+    result = deploy("register", home, "--yes", "--group", "brain-tumor-a_b")
+    assert result.exit_code == 1
+    assert "The name brain-tumor-a_b does not do" in result.output
+    assert "Contents" not in loopback.client("s3").list_objects_v2(Bucket=loopback.BUCKET)

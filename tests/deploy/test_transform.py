@@ -1,5 +1,6 @@
 """`transform` against moto: files go up, the request, the results come home."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -111,8 +112,11 @@ def test_lines_of_a_file_are_records_and_stay_in_their_order(
 
 def test_a_prefix_in_the_bucket_is_read_where_it_lies(ready: list[object], tmp_path: Path) -> None:
     prefix = f"s3://{loopback.BUCKET}/scans/"
+    for name in ("scans/", "scans/a.jpg", "scans/ward/b.jpg"):
+        loopback.client("s3").put_object(Bucket=loopback.BUCKET, Key=name, Body=b"")
     _answer("ward/b.jpg")
-    succeed(*ready, prefix, "--instance-count", 2, "--out", tmp_path)
+    printed = succeed(*ready, prefix, "--instance-count", 2, "--out", tmp_path)
+    assert re.findall("no answer: (.*)", printed) == ["a.jpg"]
     assert (tmp_path / JOB / "ward" / "b.jpg.out").is_file()
     job = _job()
     assert job["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"] == prefix
