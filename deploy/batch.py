@@ -66,15 +66,19 @@ def bring_home(aws: Aws, job: dict[str, Any], folder: Path) -> None:
     """
     table = _table(folder)
     asked = _below(aws, job["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"])
-    answers = _below(aws, job["TransformOutput"]["S3OutputPath"])
-    for answer, key in answers.items():
+    answered = set()
+    for answer, key in _below(aws, job["TransformOutput"]["S3OutputPath"]).items():
         name = answer.removesuffix(".out")
+        # AWS's documents leave open whether a folder of the input's name comes before it.
+        number = name.rpartition("/")[2]
+        name = number if number in table else name
+        answered.add(name)
         target = folder / f"{table.get(name, name)}.out"
         target.parent.mkdir(parents=True, exist_ok=True)
         aws.client("s3").download_file(aws.bucket, key, str(target))
-    click.echo(f"{len(answers)} answers in {folder}/")
-    missing = [name for name in asked if f"{name}.out" not in answers]
-    _name([f"{table[name]} ({name})" if name in table else name for name in missing])
+    click.echo(f"{len(answered)} answers in {folder}/")
+    missing = [name for name in asked if name not in answered]
+    _tell_missing([f"{table[name]} ({name})" if name in table else name for name in missing])
 
 
 def _below(aws: Aws, uri: str) -> dict[str, str]:
@@ -97,7 +101,7 @@ def _table(folder: Path) -> dict[str, str]:
     return table
 
 
-def _name(missing: list[str]) -> None:
+def _tell_missing(missing: list[str]) -> None:
     for name in missing[:_MOST_NAMED]:
         click.echo(f"no answer: {name}", err=True)
     if len(missing) > _MOST_NAMED:

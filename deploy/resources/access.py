@@ -36,8 +36,8 @@ def _check_alone(aws: Aws) -> None:
     others = [place for place in held if _REGION.fullmatch(place) and place != aws.region]
     if others:
         raise KeptError(
-            f"all regions share it, and the project has a bucket in {' and '.join(others)}: the "
-            "last `python -m deploy delete` removes it, with --region of there"
+            f"all regions share it, and the project has a bucket in {' and '.join(others)} too: it "
+            f"goes with the last, by `python -m deploy delete --region {others[-1]}`"
         )
 
 

@@ -222,7 +222,7 @@ def test_what_all_regions_share_stays_while_the_project_is_in_another_one(accoun
     printed = succeed("delete", "--yes", "--with-user")
     shared = ("role brain-tumor-execution", "user brain-tumor-user", "policy brain-tumor-user")
     for kept in (*shared, "policy brain-tumor-execution"):
-        assert re.search(rf"kept {kept}: .* a bucket in eu-west-1: ", printed), kept
+        assert re.search(rf"kept {kept}: .* a bucket in eu-west-1 too: ", printed), kept
     left = set(loopback.all_names())
     assert {"brain-tumor-execution", "brain-tumor-user"} <= left
     assert loopback.BUCKET not in left
