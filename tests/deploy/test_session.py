@@ -37,7 +37,10 @@ SILENT = {"predict", "cost", "status"}
 def ready(moto: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Give a folder where every command could do its work, in an account with what it needs."""
     folder = tmp_path_factory.mktemp("ready")
-    for name in ("prepared/Train.zip", "job/output/evaluation.json", "job/output/MODEL_CARD.md"):
+    for name in (
+        *("prepared/Train.zip", "job/output/evaluation.json", "job/output/MODEL_CARD.md"),
+        "job/model/1/saved_model.pb",
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
     loopback.reset(moto)
