@@ -10,6 +10,9 @@ from deploy.errors import DeployError
 from deploy.hosting import Hosting
 from deploy.session import Aws
 
+# Options that the command line calls otherwise than its code.
+_LABELS = {"source": "model", "queued": "async"}
+
 
 class Update:
     """An endpoint that runs, and what is to change of it."""
@@ -48,7 +51,8 @@ class Update:
         runs = self._runs
         for name in sorted(self._given & runs.keys()):
             if runs[name] != chosen[name]:
-                click.echo(f"{name.replace('_', ' ')}: {runs[name]} -> {chosen[name]}")
+                label = _LABELS.get(name, name.replace("_", " "))
+                click.echo(f"{label}: {runs[name]} -> {chosen[name]}")
         if self._given.intersection(running.KINDS):
             runs = {name: value for name, value in runs.items() if name not in running.KINDS}
         if chosen["multi_model"]:

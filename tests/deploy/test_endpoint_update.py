@@ -102,7 +102,7 @@ def test_an_update_keeps_what_it_does_not_name_and_tells_what_changes(pushed: st
     watched = [(item["Threshold"], item["AlarmActions"]) for item in hosted.alarms().values()]
     assert "runs exactly this already" in succeed("endpoint", "--yes", "--update")
     printed = succeed(*UPDATE)
-    assert f"source: {MODEL} -> {OTHER}\n" in printed
+    assert f"model: {MODEL} -> {OTHER}\n" in printed
     (old,), (new,) = before["ProductionVariants"], hosted.config()["ProductionVariants"]
     containers = [hosted.model(item.pop("ModelName"))["PrimaryContainer"] for item in (old, new)]
     assert [item.pop("ModelDataUrl") for item in containers] == [MODEL, OTHER]
