@@ -150,9 +150,7 @@ def user_policy(aws: Aws) -> Policy:
             ],
             [bucket],
         ),
-        _allow(
-            "Objects", [*_OBJECTS, "s3:GetObjectVersion", "s3:DeleteObjectVersion"], [f"{bucket}/*"]
-        ),
+        _allow("Objects", [*_OBJECTS, "s3:DeleteObjectVersion"], [f"{bucket}/*"]),
         _allow(
             "Repository",
             ["ecr:*"],

@@ -112,7 +112,7 @@ RULES = (
         "PermanentRedirect|AuthorizationHeaderMalformed|IllegalLocationConstraintException|301|.*",
         r"(bucket is in|expecting|bucket.* region:?|must be in the same region as) '?(?P<region>"
         r"[a-z]{2}(-[a-z]+)+-\d)|(location constraint is incompatible|must be addressed using"
-        r"|bucket.*(not|different).*(same )?region)",
+        r"|bucket.*(same|different) region)",
         "The bucket lies in another region{region_told} than this command works in: run it with "
         "the bucket's --region (`aws s3api get-bucket-location --bucket BUCKET` tells it), or "
         "`python -m deploy setup` for a bucket here.",

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy import places, tags
+from deploy import names, places, tags
 from deploy.commands.upload import upload_file
 from deploy.errors import DeployError, or_none
 from deploy.session import Aws
 
 HELP = (
     "A training job, a model folder of this machine, the S3 URI of a model.tar.gz, or the ARN of a "
-    "model package. [default: the last job of `train` that completed]"
+    "model package. [default: the last job of `train`, or of a pipeline, that completed]"
 )
 
 
@@ -41,6 +41,9 @@ def find(aws: Aws, given: str | None) -> Source:
         return _approved(aws, given)
     if given and Path(given).is_dir():
         return of_folder(Path(given))
+    # The user's policy allows no other name, so AWS would speak of rights.
+    if given and not names.is_job(aws, given):
+        raise _no_job(aws, given)
     return of_job(aws, given or _last_job(aws))
 
 
@@ -75,10 +78,7 @@ def of_job(aws: Aws, name: str) -> Source:
     if aws.dry_run:
         return Source(f"s3://{aws.bucket}/jobs/{name}/output/model.tar.gz")
     if job is None:
-        raise DeployError(
-            f"There is no training job {name} in {aws.region}, and no folder of that name here: "
-            "`python -m deploy status` lists the jobs."
-        )
+        raise _no_job(aws, name)
     if job["TrainingJobStatus"] not in ("Completed", "Stopped"):
         raise DeployError(
             f"The training job {name} is {job['TrainingJobStatus']}: wait for it by "
@@ -91,6 +91,13 @@ def of_job(aws: Aws, name: str) -> Source:
             "has ended: train again, or name another by --model."
         )
     return Source(archive, job["AlgorithmSpecification"].get("TrainingImage"))
+
+
+def _no_job(aws: Aws, name: str) -> DeployError:
+    return DeployError(
+        f"There is no training job {name} in {aws.region}, and no folder of that name here: "
+        "`python -m deploy status` lists the jobs."
+    )
 
 
 def _is_missing(aws: Aws, archive: str) -> bool:

@@ -33,7 +33,11 @@ _STATES = ["PendingManualApproval", "Approved", "Rejected"]
 )
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--group", help="Model package group. [default: PROJECT-models]")
-@click.option("--model", help="As for endpoint. [default: the job of FOLDER's name, or its model/]")
+@click.option(
+    "--model",
+    help="A training job, a model folder of this machine, or the S3 URI of a model.tar.gz. "
+    "[default: the job of FOLDER's name, or its model/]",
+)
 @click.option(
     "--image",
     "image_uri",
@@ -55,6 +59,11 @@ def register(
     """
     group = names.job(aws, group or f"{aws.project}-models")
     reports = _reports(folder)
+    if model and model.startswith("arn:"):
+        raise DeployError(
+            f"{model} is in the registry already: name the job, the folder or the archive it was "
+            "registered from."
+        )
     found = sources.find(aws, model) if model else _model_of(aws, folder)
     image_uri = image_uri or found.image or image.newest(aws)
     aws.tell(f"Model: {found.place}, served by {image_uri}")

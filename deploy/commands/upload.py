@@ -34,10 +34,14 @@ def upload(aws: Aws, folder: Path) -> None:
     left = [key for name, key in keys.items() if name not in wanted and _head(aws, key)]
     if new or left:
         aws.confirm(_question(aws, [folder / name for name in new], left))
-    # First: beside the test set of an earlier split, a training set would hold some of its scans.
+    # Beside the test set of another split, a training set would hold some of its scans: the old one
+    # goes first, the new one comes last, and where this is cut off there is none to train on.
+    train = CHANNELS["train"]
+    if train in new and _head(aws, keys[train]):
+        left.append(keys[train])
     _remove(aws, left)
-    for name, key in new.items():
-        _send(aws, folder / name, key, digests[name])
+    for name in sorted(new, key=train.__eq__):
+        _send(aws, folder / name, new[name], digests[name])
     aws.tell("Next: ./build_and_push.sh brain-tumor, then python -m deploy train")
 
 

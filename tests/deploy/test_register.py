@@ -193,6 +193,15 @@ def test_a_job_is_registered_with_the_image_that_trained_it(account: str, home: 
     assert container["Image"] == "trained-by"
 
 
+def test_a_version_of_the_registry_is_not_registered_again(account: str, home: Path) -> None:
+    succeed("setup", "--yes")
+    arn = "arn:aws:sagemaker:eu-central-1:123456789012:model-package/brain-tumor-models/1"
+    result = deploy("register", home, "--model", arn, "--yes")
+    assert result.exit_code == 1
+    assert f"{arn} is in the registry already" in result.output
+    assert "Contents" not in loopback.client("s3").list_objects_v2(Bucket=loopback.BUCKET)
+
+
 def test_a_folder_without_reports_is_refused(account: str, tmp_path: Path) -> None:
     result = deploy("register", tmp_path)
     assert result.exit_code == 1

@@ -119,6 +119,15 @@ TABLE = [
         "python -m deploy setup",
     ),
     (
+        answer(
+            "AccessDenied",
+            "User: x is not authorized to perform: s3:ListBucket on resource: "
+            "arn:aws:s3:::my-bucket-not-in-this-region because no identity-based policy allows",
+        ),
+        "may not do s3:ListBucket",
+        "python -m deploy iam",
+    ),
+    (
         answer("DeleteConflict", "Cannot delete entity, must delete login profile first."),
         "must delete login profile first",
         "aws iam delete-login-profile",

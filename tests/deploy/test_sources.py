@@ -10,7 +10,7 @@ from deploy import sources
 from deploy.errors import DeployError
 from deploy.session import Aws
 from tests.deploy import loopback
-from tests.deploy.conftest import succeed
+from tests.deploy.conftest import succeed, use
 from tests.deploy.hosted import train
 
 
@@ -54,6 +54,17 @@ def test_the_last_job_is_one_of_train_and_of_this_project(account: str) -> None:
     assert found.image == "image"
     # By its name a trial can be chosen.
     assert sources.find(aws, "brain-tumor-search-002-9f").place.endswith("-9f/output/model.tar.gz")
+
+
+@pytest.mark.parametrize("given", ["jobs/brain-tumor-1/modle", "s3//bucket/m.tar.gz", "other-1"])
+def test_what_is_no_name_of_a_job_is_no_question_of_rights(
+    given: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with loopback.refusing_server() as (url, asked):
+        use(monkeypatch, loopback.environment(url, tmp_path))
+        with pytest.raises(DeployError, match=f"no training job {given} .*no folder of that name"):
+            sources.find(Aws(None, loopback.REGION), given)
+    assert asked == []
 
 
 def test_a_job_that_was_stopped_has_a_model_or_is_refused_in_one_sentence(account: str) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from deploy import jobs
+from deploy.commands import upload
+from deploy.errors import DeployError
 from deploy.session import Aws
 from tests.deploy import loopback
 from tests.deploy.conftest import deploy, succeed, use
@@ -67,6 +69,34 @@ def test_zips_of_an_earlier_split_are_removed_when_the_new_one_has_none(
     assert [version["Key"] for version in versions] == ["data/test/Test.zip"]
 
 
+def test_an_upload_that_is_cut_off_leaves_no_training_set_beside_another_splits_test_set(
+    account: str, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(prepared, tmp_path / "prepared")
+    succeed("setup", "--yes")
+    succeed("upload", folder, "--yes")
+    for zipped in folder.glob("*.zip"):
+        with zipped.open("ab") as file:
+            file.write(b"\0")
+    send = upload._send
+    sent: list[str] = []
+
+    def cut_off(aws: Aws, path: Path, key: str, digest: str) -> None:
+        if sent:
+            raise KeyboardInterrupt
+        sent.append(path.name)
+        send(aws, path, key, digest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(upload, "_send", cut_off)
+        assert deploy("upload", folder, "--yes").exit_code == 1
+    assert sent
+    with pytest.raises(DeployError):
+        jobs.find_channels(Aws(None, loopback.REGION))
+    succeed("upload", folder, "--yes")
+    assert set(jobs.find_channels(Aws(None, loopback.REGION))) == {"train", "val", "test"}
+
+
 def test_a_file_in_several_parts_arrives_whole(account: str, tmp_path: Path) -> None:
     # Above 8 MiB boto3 sends parts.
     (tmp_path / "Train.zip").write_bytes(bytes(range(256)) * 40_000)
@@ -100,8 +130,8 @@ def test_a_dry_run_sends_nothing(
     assert asked == []
     put = loopback.parameters(printed, "s3:PutObject")
     assert [call["Key"] for call in put] == [
-        "data/train/Train.zip",
         "data/val/Val.zip",
         "data/test/Test.zip",
+        "data/train/Train.zip",
     ]
     assert {call["ChecksumAlgorithm"] for call in put} == {"SHA256"}
