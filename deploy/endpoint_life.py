@@ -6,13 +6,15 @@ from typing import Any
 import click
 
 from deploy import hosting, tags, watch
-from deploy.errors import DeployError, explain_failure, or_none
+from deploy.errors import DeployError, or_none, tell_failure
 from deploy.session import Aws
 
 _POLL_SECONDS = 10.0
 CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 """States of an endpoint in which AWS refuses to delete it."""
 _KEEP_LOG_DAYS = 30
+# AWS refuses the signatures of a clock that is further from its own.
+_CLOCK_SECONDS = 300
 
 
 def describe(aws: Aws, name: str) -> dict[str, Any] | None:
@@ -73,10 +75,11 @@ def wait(aws: Aws, name: str, config: str) -> None:
     Raises:
         DeployError: it failed, or was rolled back; the end of its log is printed before.
     """
+    begun = time.time() - _CLOCK_SECONDS
     endpoint = settle(aws, name)
     if endpoint is None:
         raise DeployError(f"The endpoint {name} was deleted meanwhile.")
-    _judge(aws, endpoint, config)
+    _judge(aws, endpoint, config, begun)
 
 
 def settle(aws: Aws, name: str) -> dict[str, Any] | None:
@@ -93,16 +96,14 @@ def settle(aws: Aws, name: str) -> dict[str, Any] | None:
     return None
 
 
-def _judge(aws: Aws, endpoint: dict[str, Any], config: str) -> None:
+def _judge(aws: Aws, endpoint: dict[str, Any], config: str, begun: float) -> None:
     name, status = endpoint["EndpointName"], endpoint["EndpointStatus"]
-    reason = endpoint.get("FailureReason") or "AWS gives no reason"
     back = status == "InService" and endpoint.get("EndpointConfigName") != config
     if status == "InService" and not back:
         return
-    watch.show_end(aws, _group(name), f"{hosting.VARIANT}/")
-    remedy = explain_failure(reason)
+    watch.show_end(aws, _group(name), f"{hosting.VARIANT}/", begun)
     what = f"{name} was rolled back and answers as before" if back else f"{name} is {status}"
-    raise DeployError(f"{what}: {reason}" + (f" {remedy}" if remedy else ""))
+    raise DeployError(f"{what}: {tell_failure(endpoint)}")
 
 
 def _group(name: str) -> str:

@@ -49,6 +49,12 @@ def explain_failure(reason: str) -> str | None:
     return _look_up("FailureReason", reason, "the job")
 
 
+def tell_failure(described: dict[str, Any], otherwise: str = "") -> str:
+    """Give why AWS says that a job or an endpoint failed, and what mends it, or `otherwise`."""
+    reason: str = described.get("FailureReason") or "AWS gives no reason"
+    return f"{reason.rstrip('.')}. {explain_failure(reason) or otherwise}".rstrip()
+
+
 def _look_up(kind: str, text: str, operation: str) -> str | None:
     for rule in RULES:
         found = re.search(rule.text, text, re.IGNORECASE | re.DOTALL)

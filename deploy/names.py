@@ -5,9 +5,11 @@ import json
 import re
 from typing import Any
 
-from deploy.errors import DeployError
+from deploy.errors import DeployError, or_none
 from deploy.session import Aws
 
+# What SageMaker calls the jobs of a command.
+_KINDS = {"train": "training", "transform": "transform"}
 # Characters of a digest that are added to the name of an endpoint's configuration.
 _DIGEST = 10
 
@@ -45,6 +47,38 @@ def is_job(aws: Aws, name: str, longest: int = 63) -> bool:
     """Whether a job or an endpoint of the project can have this name."""
     pattern = rf"{re.escape(aws.project)}(-+[a-zA-Z0-9]+)+"
     return len(name) <= longest and bool(re.fullmatch(pattern, name))
+
+
+def new_job(aws: Aws, command: str, name: str) -> None:
+    """Refuse a name for a job that `train` or `transform` is to start.
+
+    Raises:
+        DeployError: SageMaker would not take it, or one was started by that name.
+    """
+    if _describe(aws, command, job(aws, name)):
+        raise DeployError(
+            f"{name} was started already: `python -m deploy {command} --attach {name}` watches it "
+            "and fetches what it made; another --name starts another job."
+        )
+
+
+def old_job(aws: Aws, command: str, name: str) -> None:
+    """Refuse the name of a job that `train` or `transform` is to follow.
+
+    Raises:
+        DeployError: there is none of that name.
+    """
+    if not (_describe(aws, command, name) or aws.dry_run):
+        raise DeployError(
+            f"There is no {_KINDS[command]} job {name} in {aws.region}: `python -m deploy status` "
+            "lists the jobs."
+        )
+
+
+def _describe(aws: Aws, command: str, name: str) -> Any:
+    kind = _KINDS[command]
+    call = getattr(aws.client("sagemaker"), f"describe_{kind}_job")
+    return or_none(call, **{f"{kind.title()}JobName": name})
 
 
 def endpoint(aws: Aws, name: str | None) -> str:

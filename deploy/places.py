@@ -10,6 +10,10 @@ COPIES = ("async/", "transforms/", f"{PIPELINE_SCANS}/")
 """Prefixes below which copies of scans lie, and answers that were fetched home; never a model."""
 COPIES_DAYS = 30
 """For how long they are kept."""
+# What this project reads; with another ending a name may as well be a folder's, such as v1.2.
+_FILE = re.compile(
+    r"\.(zip|t?gz|jsonl?|csv|npy|jpe?g|png|bmp|gif|webp|tiff?|dcm|nii|h5|keras)$", re.IGNORECASE
+)
 
 
 def readable(aws: Aws, uri: str) -> str:
@@ -28,8 +32,7 @@ def readable(aws: Aws, uri: str) -> str:
     if re.fullmatch(f"{re.escape(aws.project)}-{account}-.+", bucket):
         return uri
     home = f"s3://{aws.bucket}/copies/{bucket}/{key}"
-    # What has an ending is one file.
-    several = "" if re.search(r"\.\w+$", key) else "--recursive "
+    several = "" if _FILE.search(key) else "--recursive "
     raise DeployError(
         f"{uri} lies in a bucket that the role {aws.role_name} may not read. Copy it as somebody "
         f"who may read it, by `aws s3 cp {several}{uri} {home}`, and name {home} instead."

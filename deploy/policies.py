@@ -184,7 +184,6 @@ def user_policy(aws: Aws) -> Policy:
             [
                 "logs:CreateLogGroup",
                 "logs:DeleteLogGroup",
-                "logs:FilterLogEvents",
                 "logs:GetLogEvents",
                 "logs:ListTagsForResource",
                 "logs:PutRetentionPolicy",

@@ -18,6 +18,7 @@ _TAKEN = (
     "The name is taken ({message}): choose another by --name, or remove what has it by "
     "`python -m deploy delete`."
 )
+_TAKEN_BY_JOB = "The name is taken by a job ({message}): choose another by --name."
 _INSTALL = (
     "python3 -m venv .venv-deploy && "
     ".venv-deploy/bin/pip install --require-hashes -r deploy/requirements.txt"
@@ -268,6 +269,8 @@ RULES = (
         "`remove-user-from-group`, `delete-user-policy`, of a role by `delete-role-policy`, of a "
         "policy by `detach-user-policy` or `detach-role-policy`; then run `delete` again.",
     ),
+    # AWS keeps the record of a transform job for good.
+    Rule(".*", r"\bjob names? must be unique|already exists.*-job/", _TAKEN_BY_JOB),
     Rule("ResourceInUse|ResourceInUseException|ConflictException", "", _TAKEN),
     Rule(".*", "already exist|already in use", _TAKEN),
     Rule(

@@ -6,15 +6,17 @@ from typing import Any
 
 import click
 
-from deploy.errors import DeployError, explain_failure, or_none
+from deploy.errors import DeployError, or_none, tell_failure
 from deploy.session import Aws
 
 GROUP = "/aws/sagemaker/TrainingJobs"
 _POLL_SECONDS = 5.0
 _LAST_LINES = 30
+# Of an endpoint that lives long there are many.
+_MOST_STREAMS = 20
 _NOT_KEPT = (
-    "Its machines are not kept: an account's quota for warm pools is 0 until an administrator asks "
-    "for more, in the console of Service Quotas under Amazon SageMaker, 'warm pool'."
+    "Its machines are not kept; perhaps the account's quota for it is 0: an administrator asks for "
+    "more in the console of Service Quotas, under Amazon SageMaker, 'warm pool'."
 )
 ENDED = ("Completed", "Failed", "Stopped")
 
@@ -52,13 +54,8 @@ class Log:
 
     def new_lines(self) -> Iterator[str]:
         """Give what was logged since the last call; lines of several instances name theirs."""
-        listed = or_none(
-            self._client.describe_log_streams,
-            logGroupName=self._group,
-            logStreamNamePrefix=self._prefix,
-        )
-        # Neither the group nor a stream exists before the first line.
-        names = [stream["logStreamName"] for stream in (listed or {}).get("logStreams", [])]
+        streams = _streams(self._client, self._group, self._prefix)
+        names = [stream["logStreamName"] for stream in streams]
         for name in names:
             host = name.removeprefix(self._prefix).rsplit("-", 1)[0]
             for message in self._stream(name):
@@ -80,31 +77,84 @@ class Log:
                 return
 
 
-def show_end(aws: Aws, group: str, prefix: str) -> None:
-    """Print the end of a container's log, where there is one."""
-    lines = list(Log(aws, group, prefix).new_lines())
-    if lines:
+def _streams(client: Any, group: str, prefix: str) -> list[dict[str, Any]]:
+    pages = client.get_paginator("describe_log_streams").paginate(
+        logGroupName=group, logStreamNamePrefix=prefix
+    )
+    # Neither the group nor a stream exists before the first line.
+    listed = or_none(pages.build_full_result) or {}
+    streams: list[dict[str, Any]] = listed.get("logStreams", [])
+    return streams
+
+
+def show_end(aws: Aws, group: str, prefix: str, since: float = 0) -> None:
+    """Print the end of a container's log, where there is one: the last lines of all its streams.
+
+    Args:
+        aws: who asks.
+        group: of the streams.
+        prefix: with which their names begin.
+        since: seconds since 1970; where streams were begun later, those of older machines, which
+            may log on, are left out.
+    """
+    client = aws.client("logs")
+    found = sorted(_streams(client, group, prefix), key=lambda stream: stream["creationTime"])
+    new = [stream for stream in found if stream["creationTime"] >= 1000 * since] or found
+    names = [stream["logStreamName"] for stream in new[-_MOST_STREAMS:]]
+    events = [
+        (event["timestamp"], f"{name.removeprefix(prefix)}  " if len(names) > 1 else "", event)
+        for name in names
+        for event in _end_of(client, group, name)
+    ]
+    if events:
         click.echo(f"The end of the container's log ({group}):")
-    for line in lines[-_LAST_LINES:]:
-        click.echo(f"  {line.rstrip()}")
+    for _, host, event in sorted(events, key=lambda item: item[0])[-_LAST_LINES:]:
+        click.echo(f"  {host}{event['message'].rstrip()}")
+
+
+def _end_of(client: Any, group: str, stream: str) -> list[dict[str, Any]]:
+    """Give the last events of a stream; AWS may answer with none before it gives some."""
+    token = None
+    while True:
+        answer = client.get_log_events(
+            logGroupName=group,
+            logStreamName=stream,
+            startFromHead=False,
+            limit=_LAST_LINES,
+            **({"nextToken": token} if token else {}),
+        )
+        events: list[dict[str, Any]] = answer["events"]
+        # The same token again: the beginning of what there is.
+        if events or answer["nextBackwardToken"] == token:
+            return events
+        token = answer["nextBackwardToken"]
 
 
 def _judge(name: str, job: dict[str, Any]) -> dict[str, Any]:
     if job["TrainingJobStatus"] == "Failed":
-        reason = job.get("FailureReason", "AWS gives no reason")
-        remedy = explain_failure(reason)
-        raise DeployError(f"{name} failed: {reason}" + (f" {remedy}" if remedy else ""))
+        _tell_pool(job)
+        raise DeployError(f"{name} failed: {tell_failure(job)}")
     for metric in job.get("FinalMetricDataList", []):
         click.echo(f"{metric['MetricName']}={metric['Value']:.6g}")
     click.echo(f"{name}: {job['TrainingJobStatus']}, {_billed(job)}")
-    if job.get("ResourceConfig", {}).get("KeepAlivePeriodInSeconds") and not _keeps(job):
-        click.echo(_NOT_KEPT)
+    _tell_pool(job)
     return job
 
 
-def _keeps(job: dict[str, Any]) -> bool:
-    """Whether a job's machines are kept, or were taken over by a next job already."""
-    return job.get("WarmPoolStatus", {}).get("Status") in ("Available", "InUse", "Reused")
+def _tell_pool(job: dict[str, Any]) -> None:
+    """Say what became of machines that were to be kept for a next job."""
+    seconds = job.get("ResourceConfig", {}).get("KeepAlivePeriodInSeconds")
+    pool = job.get("WarmPoolStatus", {})
+    kept = pool.get("ResourceRetainedBillableTimeInSeconds")
+    if not seconds:
+        return
+    if kept:
+        click.echo(f"Its machines were kept, and paid, for {kept} s.")
+    elif pool.get("Status") == "Available":
+        click.echo(f"Its machines are kept, and paid, for {seconds} s.")
+    # A next job may have taken them over already.
+    elif pool.get("Status") not in ("InUse", "Reused"):
+        click.echo(_NOT_KEPT)
 
 
 def _billed(job: dict[str, Any]) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from deploy import artefacts, jobs, names, watch
-from deploy.errors import DeployError, or_none
 from deploy.job_options import job_options, make_job
 from deploy.options import aws_command
 from deploy.session import Aws
@@ -61,31 +60,16 @@ def train(
 
         local_mode.train(aws, name, make_job(aws, chosen, local), out / name)
         return
-    _check_name(aws, name, attach=bool(attach))
-    if not attach:
+    if attach:
+        names.old_job(aws, "train", name)
+    else:
+        names.new_job(aws, "train", name)
         job = make_job(aws, chosen)
         aws.confirm(f"{job.cost(aws)}\nStart {name}?")
         jobs.start(aws, jobs.training_request(aws, name, job, resume or name))
         aws.tell(f"started {name}; to watch it: python -m deploy train --attach {name}")
     if wait and not aws.dry_run:
         artefacts.bring_home(aws, _watched(aws, name), out / name)
-
-
-def _check_name(aws: Aws, name: str, *, attach: bool) -> None:
-    """Refuse to start a job of a name that one has, and to watch one that there is not."""
-    if not attach:
-        names.job(aws, name)
-    there = or_none(aws.client("sagemaker").describe_training_job, TrainingJobName=name)
-    if there and not attach:
-        raise DeployError(
-            f"{name} was started already: `python -m deploy train --attach {name}` watches it and "
-            "fetches its artefacts; another --name starts another job."
-        )
-    if attach and not (there or aws.dry_run):
-        raise DeployError(
-            f"There is no training job {name} in {aws.region}: `python -m deploy status` lists "
-            "the jobs."
-        )
 
 
 def _watched(aws: Aws, name: str) -> dict[str, Any]:

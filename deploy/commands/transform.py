@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from deploy import batch, models, names, places, prices, sources, tags, watch
-from deploy.errors import DeployError, explain_failure, or_none
+from deploy.errors import DeployError, tell_failure
 from deploy.options import aws_command
 from deploy.session import Aws
 
@@ -55,34 +55,25 @@ def transform(aws: Aws, source: str, name: str | None, attach: str | None, **cho
     """Run a batch transform job: many files answered at once.
 
     Its machines live no longer than the job. A folder or file of this machine is uploaded first,
-    hidden files left out. A file that cannot be answered fails the job; the answers of the others
-    are fetched all the same.
+    hidden files and earlier answers left out. A file that cannot be answered fails the job; the
+    answers of the others are fetched all the same.
     """
     if bool(source) == bool(attach):
         raise click.UsageError("Name a folder, a file or an S3 prefix, or a job by --attach.")
     if attach:
-        name = _there(aws, attach)
+        name = attach
+        names.old_job(aws, "transform", name)
     else:
-        name = names.job(aws, name or f"{aws.project}-transform-{datetime.now(UTC):%Y%m%d-%H%M%S}")
+        name = name or f"{aws.project}-transform-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+        names.new_job(aws, "transform", name)
         _start(aws, source, name, chosen)
     if chosen["wait"] and not aws.dry_run:
         _fetch(aws, name, chosen["out"] / name)
 
 
-def _there(aws: Aws, name: str) -> str:
-    """Give the name of a job as it is; refuse that of one that there is not."""
-    found = or_none(aws.client("sagemaker").describe_transform_job, TransformJobName=name)
-    if not (found or aws.dry_run):
-        raise DeployError(
-            f"There is no transform job {name} in {aws.region}: `python -m deploy status` lists "
-            "the jobs."
-        )
-    return name
-
-
 def _start(aws: Aws, source: str, name: str, chosen: dict[str, Any]) -> None:
     prefix = places.readable(aws, source) if source.startswith("s3://") else ""
-    files = [] if prefix else batch.find(Path(source))
+    files = [] if prefix else batch.find(Path(source), chosen["out"])
     told = prices.sentence(aws, chosen["instance_type"], chosen["instance_count"])
     found = sources.find(aws, chosen["model"])
     image_uri = models.choose(aws, found, chosen["image_uri"])
@@ -133,13 +124,12 @@ def _fetch(aws: Aws, name: str, folder: Path) -> None:
         DeployError: it failed or was stopped; the end of its log is printed before.
     """
     job = _wait(aws, name)
-    batch.bring_home(aws, job, folder)
+    answered = batch.bring_home(aws, job, folder)
     status: str = job["TransformJobStatus"]
     if status != "Completed":
         watch.show_end(aws, _GROUP, f"{name}/")
-        reason = job.get("FailureReason") or "AWS gives no reason"
-        remedy = explain_failure(reason) or "What it answered is there all the same."
-        raise DeployError(f"{name} is {status}: {reason} {remedy}")
+        there = "What it answered is there all the same." if answered else ""
+        raise DeployError(f"{name} is {status}: {tell_failure(job, there)}")
 
 
 def _wait(aws: Aws, name: str) -> dict[str, Any]:

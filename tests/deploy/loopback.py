@@ -8,6 +8,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -274,12 +275,22 @@ def leave_artefacts(trained: Path, folder: Path, job: str) -> None:
         client("s3").upload_file(str(folder / name), BUCKET, f"jobs/{job}/output/{name}")
 
 
-def log(group: str, stream: str, *lines: str) -> None:
-    """Write lines into a log, as a container's are written."""
+def log(group: str, stream: str, *lines: str, begun: float | None = None) -> None:
+    """Write lines into a log, as a container's are written; `begun` in seconds since 1970."""
     logs = client("logs")
     if not logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:
         logs.create_log_group(logGroupName=group)
     logs.create_log_stream(logGroupName=group, logStreamName=stream)
-    now = int(time.time() * 1000)
+    begun = begun or time.time()
+    streams(group)[stream].creation_time = datetime.fromtimestamp(begun, UTC).replace(tzinfo=None)
+    now = int(begun * 1000)
     events = [{"timestamp": now + place, "message": line} for place, line in enumerate(lines)]
-    logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
+    if events:
+        logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
+
+
+def streams(group: str) -> Any:
+    """Give moto's streams of a group."""
+    from moto.logs.models import logs_backends
+
+    return logs_backends[ACCOUNT][REGION].groups[group].streams

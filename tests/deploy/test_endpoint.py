@@ -1,6 +1,7 @@
 """`endpoint` against moto: every kind, alarms, scaling, failure, the end."""
 
 import re
+import time
 from typing import Any
 
 import pytest
@@ -178,8 +179,17 @@ def test_a_container_that_never_answers_is_told_with_its_own_log_and_the_remedy(
 
 
 def test_an_update_that_was_rolled_back_is_a_failure_though_the_endpoint_answers(
-    account: str, monkeypatch: pytest.MonkeyPatch
+    account: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    group = f"/aws/sagemaker/Endpoints/{NAME}"
+    loopback.log(group, "main/i-0fff", *40 * ["GET /ping 200"], begun=time.time() - 3600)
+    # The older machines, whose streams' names come last by chance, answer on.
+    loopback.client("logs").put_log_events(
+        logGroupName=group,
+        logStreamName="main/i-0fff",
+        logEvents=[{"timestamp": int(time.time() * 1000), "message": "GET /ping 200"}],
+    )
+    loopback.log(group, "main/i-0aaa", "the new model failed")
     aws = _describe(
         monkeypatch,
         {"EndpointStatus": "Updating"},
@@ -192,6 +202,7 @@ def test_an_update_that_was_rolled_back_is_a_failure_though_the_endpoint_answers
     )
     with pytest.raises(DeployError, match="rolled back and answers as before: One or more alarms"):
         endpoint_life.wait(aws, NAME, "new")
+    assert capsys.readouterr().out.endswith(f"log ({group}):\n  the new model failed\n")
 
 
 def test_one_that_never_came_up_is_made_anew(pushed: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,8 @@ def test_a_bucket_that_the_role_may_not_read_is_refused_before_anything_is_made(
             "s3://hospital/m.tar.gz",
             f"aws s3 cp s3://hospital/m.tar.gz s3://{loopback.BUCKET}/copies/",
         ),
+        ("s3://hospital/v1.2", "aws s3 cp --recursive s3://hospital/v1.2 s3://"),
+        ("s3://hospital/A.JPG", "aws s3 cp s3://hospital/A.JPG s3://"),
         ("s3://hospital", "aws s3 cp --recursive s3://hospital s3://"),
         # Another's account may have a bucket of the project's name.
         ("s3://brain-tumor-999999999999-eu-central-1/scans/", "aws s3 cp --recursive "),

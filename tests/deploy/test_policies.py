@@ -51,6 +51,7 @@ def test_the_user_may_neither_open_the_bucket_nor_touch_what_is_others(account: 
         ("logs:DeleteLogGroup", group),
         ("logs:DeleteLogStream", f"{group}:log-stream:others-1/algo-1-17"),
         ("logs:GetLogEvents", f"{group}:log-stream:others-1/algo-1-17"),
+        # AWS knows it by the group alone, which all of the account shares.
         ("logs:FilterLogEvents", group),
         ("sagemaker:StopTrainingJob", aws.arn("sagemaker", "training-job/pipelines-x-Train-y")),
         ("sagemaker:Search", "*"),

@@ -243,6 +243,20 @@ def test_an_error_is_one_sentence_that_names_the_thing_and_the_remedy(
 
 
 @pytest.mark.parametrize(
+    "message",
+    [
+        "Training job names must be unique within an AWS account",
+        "Job name must be unique within an AWS account and region, and a job with this name "
+        "already exists (arn:aws:sagemaker:eu-central-1:1:transform-job/brain-tumor-1)",
+    ],
+)
+def test_nobody_is_told_to_delete_a_job_whose_name_is_taken(message: str) -> None:
+    sentence = explain(answer("ResourceInUse", message)) or ""
+    assert "choose another by --name" in sentence
+    assert "delete" not in sentence
+
+
+@pytest.mark.parametrize(
     ("reason", "command"),
     [
         ("AlgorithmError: exec /opt/venv/bin/train: exec format error", "--platform linux/amd64"),

@@ -1,6 +1,8 @@
 """`train` against moto: the request, the log, the artefacts, what goes wrong."""
 
+import contextlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,21 @@ def test_the_log_of_several_machines_names_them_and_no_line_comes_twice(account:
     assert list(log.new_lines()) == []
 
 
+def test_the_end_of_a_log_is_that_of_all_machines_by_time(
+    account: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # moto gives 50 streams at once, as AWS does; those that were begun last are read.
+    for place in range(49):
+        loopback.log("group", f"job/b{place:02}", "of a machine long gone")
+    loopback.log("group", "job/c", *(f"of c {place}" for place in range(40)))
+    loopback.log("group", "job/a", "of a", begun=time.time() + 1)
+    loopback.log("group", "job/d", begun=time.time() + 2)
+    watch.show_end(Aws(None, loopback.REGION), "group", "job/")
+    told, *lines = capsys.readouterr().out.splitlines()
+    assert told == "The end of the container's log (group):"
+    assert lines == [*(f"  c  of c {place}" for place in range(11, 40)), "  a  of a"]
+
+
 @pytest.mark.parametrize(
     ("setting", "told"),
     [
@@ -169,26 +186,42 @@ def test_the_cause_of_a_failed_job_is_told_with_the_remedy(
         watch.watch(session, JOB)
 
 
+@pytest.mark.parametrize("status", ["Completed", "Failed"])
 @pytest.mark.parametrize(
-    ("pool", "told"), [(None, True), ("Terminated", True), ("Available", False), ("Reused", False)]
+    ("pool", "told"),
+    [
+        ({}, "are not kept; perhaps"),
+        ({"Status": "Terminated"}, "are not kept; perhaps"),
+        (
+            {"Status": "Terminated", "ResourceRetainedBillableTimeInSeconds": 1700},
+            "were kept, and paid, for 1700 s",
+        ),
+        ({"Status": "Available"}, "are kept, and paid, for 1800 s"),
+        ({"Status": "Reused"}, ""),
+    ],
 )
-def test_machines_that_were_to_be_kept_and_are_not_are_told(
+def test_what_became_of_machines_that_were_to_be_kept_is_told(
     account: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    pool: str | None,
-    told: bool,
+    pool: dict[str, Any],
+    told: str,
+    status: str,
 ) -> None:
     ended = {
-        "TrainingJobStatus": "Completed",
+        "TrainingJobStatus": status,
         "ResourceConfig": {"KeepAlivePeriodInSeconds": 1800},
-        **({"WarmPoolStatus": {"Status": pool}} if pool else {}),
+        "WarmPoolStatus": pool,
     }
     session = Aws(None, loopback.REGION)
     # moto knows no warm pools.
     monkeypatch.setattr(session.client("sagemaker"), "describe_training_job", lambda **_: ended)
-    watch.watch(session, JOB)
-    assert ("Its machines are not kept" in capsys.readouterr().out) is told
+    fails = pytest.raises(DeployError) if status == "Failed" else contextlib.nullcontext()
+    with fails:
+        watch.watch(session, JOB)
+    printed = capsys.readouterr().out
+    assert ("Its machines" in printed) is bool(told)
+    assert told in printed
 
 
 def test_the_sdk_sends_every_choice_and_nothing_else_and_a_dry_run_sends_nothing(
