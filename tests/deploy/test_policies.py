@@ -1,15 +1,17 @@
 """The policies against what the commands call: enough for all of it, and for nothing else."""
 
 import fnmatch
+import functools
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.client import BaseClient
 
-from deploy import alarms, policies
+from deploy import alarms, policies, watch
 from deploy.session import Aws
 from tests.deploy import loopback
 from tests.deploy.conftest import succeed
@@ -197,10 +199,12 @@ def test_the_user_may_make_each_call_on_what_is_there_too(
         calls.add(_call(aws, name, operation, asked))
         return make(client, operation, asked)
 
-    def run(*words: object) -> None:
+    def noting(done: Callable[..., object], *words: object) -> None:
         with monkeypatch.context() as patch:
             patch.setattr(BaseClient, "_make_api_call", record)
-            succeed(*words)
+            done(*words)
+
+    run = functools.partial(noting, succeed)
 
     succeed("setup", "--yes")
     loopback.push_image()
@@ -211,11 +215,16 @@ def test_the_user_may_make_each_call_on_what_is_there_too(
     run("transform", "--yes", *model, f"s3://{loopback.BUCKET}/scans/", "--out", tmp_path)
     run("pipeline", "--yes", f"s3://{loopback.BUCKET}/scans.zip")
     _leave_jobs()
+    noting(watch.show_end, aws, watch.GROUP, "brain-tumor-train-x1/")
+    endpoint = "/aws/sagemaker/Endpoints/brain-tumor-endpoint"
+    loopback.log(endpoint, "main/i-0abc", "a line")
+    noting(watch.show_end, aws, endpoint, "main/")
     loopback.client("s3").put_object(Bucket=loopback.BUCKET, Key="scans/a.png", Body=b"1")
     run("status")
     run("delete", "--yes")
     assert not {loopback.BUCKET, "brain-tumor-train-x1"} & set(loopback.all_names())
-    assert {"logs:DeleteLogStream", "s3:DeleteObjectVersion"} <= {action for action, _ in calls}
+    made = {"logs:DeleteLogStream", "logs:GetLogEvents", "s3:DeleteObjectVersion"}
+    assert made <= {action for action, _ in calls}
     calls = {call for call in calls if call[0] not in _NOT_THE_USERS}
     assert len(calls) > 60
     assert _refused(aws, calls) == []
