@@ -6,7 +6,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+import click
+
 from deploy import endpoint_life, names, tags
+from deploy.errors import explain
 from deploy.hosting import VARIANT
 from deploy.session import Aws
 
@@ -47,30 +50,60 @@ def guarding(aws: Aws, endpoint: str, config: str, limits: Limits | None) -> Ite
     The old ones may fail: that may be what the update is to mend, and would end it.
     """
     dimensions = {**_dimensions(endpoint), "EndpointConfigName": config}
-    try:
+    with forgetting(aws, endpoint):
+        # One of an earlier try would keep its state, and end the update at once.
+        _forget(aws, endpoint)
         yield _put(aws, config, dimensions, limits, None)
+
+
+@contextmanager
+def forgetting(aws: Aws, endpoint: str) -> Iterator[None]:
+    """Remove afterwards, however it went, what `guarding` made, now or in a run that was cut off.
+
+    While an update goes on they stay: without them AWS would roll it back.
+    """
+    try:
+        yield
     except BaseException:
         # What went wrong first is what is told.
         with suppress(Exception):
-            forget_guards(aws, endpoint)
+            _forget(aws, endpoint)
         raise
-    forget_guards(aws, endpoint)
+    try:
+        _forget(aws, endpoint)
+    except Exception as error:
+        # What was asked for is done.
+        told = explain(error)
+        if told is None:
+            raise
+        click.echo(
+            f"Alarms of {endpoint}'s update may be left, and are billed: {told} The same again "
+            "with --update removes them.",
+            err=True,
+        )
 
 
-def forget_guards(aws: Aws, endpoint: str) -> None:
-    """Remove what `guarding` made, now or in a run that was cut off; while an update goes on, not.
-
-    Without them AWS would roll it back.
-    """
+def _forget(aws: Aws, endpoint: str) -> None:
     there = endpoint_life.describe(aws, endpoint)
     if there and there["EndpointStatus"] in endpoint_life.CHANGING:
         return
     client = aws.client("cloudwatch")
     pages = client.get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{endpoint}-")
-    found = [alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"]]
-    guards = [name for name in found if re.fullmatch(rf"{names.by_content_of(endpoint)}-\w+", name)]
+    found = [alarm for page in pages for alarm in page["MetricAlarms"]]
+    guards = [alarm["AlarmName"] for alarm in found if _guards(endpoint, alarm)]
     if guards:
         client.delete_alarms(AlarmNames=guards)
+
+
+def _guards(endpoint: str, alarm: dict[str, Any]) -> bool:
+    """Whether an alarm watches one configuration of this endpoint alone."""
+    # By its name alone it could be a lasting one of an endpoint that is called NAME-2026112601.
+    dimensions = {item["Name"]: item["Value"] for item in alarm.get("Dimensions", [])}
+    return (
+        dimensions.get("EndpointName") == endpoint
+        and "EndpointConfigName" in dimensions
+        and bool(re.fullmatch(rf"{names.by_content_of(endpoint)}-\w+", alarm["AlarmName"]))
+    )
 
 
 def options(aws: Aws, endpoint: str) -> dict[str, Any]:

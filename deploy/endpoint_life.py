@@ -74,9 +74,18 @@ def wait(aws: Aws, name: str, config: str) -> None:
 
     Raises:
         DeployError: it failed, or was rolled back; the end of its log is printed before.
+        Abort: by Ctrl-C; what it does not end is told before.
     """
     begun = time.time() - _CLOCK_SECONDS
-    endpoint = settle(aws, name)
+    try:
+        endpoint = settle(aws, name)
+    except KeyboardInterrupt:
+        click.echo(
+            f"\n{name} goes on, and its machines are paid. Run the same again with --update to "
+            "see it, and to scale it; `python -m deploy delete` removes it.",
+            err=True,
+        )
+        raise click.Abort from None
     if endpoint is None:
         raise DeployError(f"The endpoint {name} was deleted meanwhile.")
     _judge(aws, endpoint, config, begun)

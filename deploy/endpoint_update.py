@@ -57,6 +57,8 @@ class Update:
             runs = {name: value for name, value in runs.items() if name not in running.KINDS}
         if chosen["multi_model"]:
             runs = {name: value for name, value in runs.items() if name != "source"}
+        if chosen["source"]:
+            runs = {name: value for name, value in runs.items() if name != "multi_model"}
         kept = {name: value for name, value in runs.items() if name not in self._given}
         return {**chosen, **kept}
 
@@ -89,13 +91,31 @@ class Update:
         return self._running if self._retains() else choice.first_instances
 
     @property
-    def config(self) -> str:
+    def _config(self) -> str:
         """Name of the configuration that it runs, or is about to run."""
-        config: str = self._there.get("PendingDeploymentSummary", self._there)["EndpointConfigName"]
+        config: str = running.pending(self._there)["EndpointConfigName"]
         return config
 
-    def exchange(self, choice: Hosting, config: str, limits: alarms.Limits | None) -> None:
-        """Let the new configuration replace the old one, and wait for it unless told not to."""
+    def run(self, choice: Hosting, config: str, limits: alarms.Limits | None) -> None:
+        """Let the endpoint run a configuration, unless it does, and wait unless told not to.
+
+        Raises:
+            DeployError: it changes already, or was rolled back.
+        """
+        if self._config == config:
+            click.echo(f"{self.name} runs exactly this already.")
+            with alarms.forgetting(self._aws, self.name):
+                self._finish(choice, config)
+        else:
+            self._exchange(choice, config, limits)
+        # After a rollback those stay with which it answered.
+        if self.wanted["wait"]:
+            alarms.make(self._aws, self.name, limits, self.wanted["topic"])
+
+    def _exchange(self, choice: Hosting, config: str, limits: alarms.Limits | None) -> None:
+        # Autoscaling goes on while a person reads what they are asked.
+        self._there = endpoint_life.describe(self._aws, self.name) or self._there
+        self._refuse_change()
         stopped = self._stops_scaling(choice)
         with (
             alarms.guarding(self._aws, self.name, config, limits) as guards,
@@ -103,13 +123,29 @@ class Update:
         ):
             way = hosting.deployment(self.machines(choice), guards)
             endpoint_life.update(self._aws, self.name, config, way, self._retained())
-            if self.wanted["wait"]:
-                endpoint_life.wait(self._aws, self.name, config)
+            self._finish(choice, config)
+
+    def _refuse_change(self) -> None:
+        status = self._there["EndpointStatus"]
+        if status in endpoint_life.CHANGING:
+            raise DeployError(
+                f"{self.name} is {status}, and AWS takes no update meanwhile: run the same again "
+                "once `python -m deploy status` tells that it is InService."
+            )
+
+    def _finish(self, choice: Hosting, config: str) -> None:
+        """Wait until it answers, unless told not to, and scale it."""
+        if self.wanted["wait"]:
+            endpoint_life.wait(self._aws, self.name, config)
+            scaling.follow(self._aws, self.name, choice, self.wanted["requests_a_minute"])
 
     @property
     def _running(self) -> int:
         """Machines that it has, as many as autoscaling wants by now."""
-        return int(self._there["ProductionVariants"][0].get("DesiredInstanceCount", 0))
+        has = self._there.get("ProductionVariants") or running.pending(self._there).get(
+            "ProductionVariants"
+        )
+        return int(has[0].get("DesiredInstanceCount", 0)) if has else 0
 
     def _retains(self) -> bool:
         """Whether the number of machines stays, whatever the configuration says."""

@@ -41,8 +41,15 @@ def options(aws: Aws, endpoint: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def pending(endpoint: dict[str, Any]) -> dict[str, Any]:
+    """Give what AWS tells of a change that goes on; what the endpoint is, where none does."""
+    summary: dict[str, Any] = endpoint.get("PendingDeploymentSummary") or endpoint
+    return summary
+
+
 def _config(aws: Aws, endpoint: dict[str, Any]) -> dict[str, Any]:
-    name = endpoint["EndpointConfigName"]
+    # What comes up for the first time runs none yet.
+    name = endpoint.get("EndpointConfigName") or pending(endpoint)["EndpointConfigName"]
     # The user's policy allows to read no other.
     if not name.startswith(f"{aws.project}-"):
         raise DeployError(

@@ -7,17 +7,25 @@ from typing import Any
 import click
 
 from deploy import endpoint_life, tags
+from deploy.errors import or_none
 from deploy.hosting import VARIANT, Hosting
 from deploy.session import Aws
 
-_DIMENSION = "sagemaker:variant:DesiredInstanceCount"
+DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 # Machines come fast and go slowly: a new one takes minutes until it answers.
 _COOLDOWNS = {"ScaleOutCooldown": 60, "ScaleInCooldown": 300}
 _WAITING_PER_INSTANCE = 5.0
 
 
-def start(aws: Aws, endpoint: str, hosting: Hosting, requests_a_minute: float) -> None:
-    """Let the number of machines follow the load, between the two that were chosen."""
+def follow(aws: Aws, endpoint: str, hosting: Hosting, requests_a_minute: float) -> None:
+    """Let the number of machines follow the load where that was chosen; no more where not."""
+    if hosting.scales:
+        _start(aws, endpoint, hosting, requests_a_minute)
+    else:
+        stop(aws, endpoint)
+
+
+def _start(aws: Aws, endpoint: str, hosting: Hosting, requests_a_minute: float) -> None:
     client, target = aws.client("application-autoscaling"), _target(endpoint)
     _register(aws, endpoint, hosting.instance_count, hosting.most_instances)
     waits = hosting.kind == "async"
@@ -66,8 +74,10 @@ def options(aws: Aws, endpoint: str) -> dict[str, Any]:
 
 
 def stop(aws: Aws, endpoint: str) -> None:
-    """Forget autoscaling, with its policies, where there is any."""
+    """Forget autoscaling, with its policies and what wakes a first machine, where there is any."""
     if describe(aws, endpoint):
+        # AWS removes the alarms that it made, which this is not.
+        or_none(aws.client("cloudwatch").delete_alarms, AlarmNames=[f"{endpoint}-wake"])
         aws.client("application-autoscaling").deregister_scalable_target(**_target(endpoint))
 
 
@@ -75,7 +85,8 @@ def stop(aws: Aws, endpoint: str) -> None:
 def paused(aws: Aws, endpoint: str) -> Iterator[None]:
     """Stop autoscaling for an update to another type of machine, which AWS refuses otherwise.
 
-    A rollback brings it back.
+    What is to scale from then on starts within: an error until then, such as a rollback, brings
+    back what was.
     """
     target = describe(aws, endpoint)
     known = policies(aws, endpoint) if target else []
@@ -89,7 +100,7 @@ def paused(aws: Aws, endpoint: str) -> Iterator[None]:
 
 
 def _recover(aws: Aws, endpoint: str, target: dict[str, Any], known: list[dict[str, Any]]) -> None:
-    """Bring autoscaling back to an endpoint that answers as before, or say that it is gone."""
+    """Bring autoscaling back to an endpoint that answers, or say that it is gone."""
     least, most = target["MinCapacity"], target["MaxCapacity"]
     # What went wrong first is what is told.
     with suppress(Exception):
@@ -132,7 +143,7 @@ def _target(endpoint: str) -> dict[str, str]:
     return {
         "ServiceNamespace": "sagemaker",
         "ResourceId": f"endpoint/{endpoint}/variant/{VARIANT}",
-        "ScalableDimension": _DIMENSION,
+        "ScalableDimension": DIMENSION,
     }
 
 

@@ -130,23 +130,22 @@ def endpoint(aws: Aws, name: str | None, **chosen: Any) -> None:
     told = _cost(aws, choice, update, shadow=len(served) > 1)
     aws.confirm(f"{told}\n{'Update' if update else 'Make'} {name}?")
     config = _make_config(aws, name, choice, served, chosen["environment"])
-    limits = _make_watching(aws, name, choice, chosen)
-    if not update:
-        endpoint_life.create(aws, name, config)
-        _wait(aws, name, config, chosen)
-    elif update.config == config:
-        click.echo(f"{name} runs exactly this already.")
-        _wait(aws, name, config, chosen)
-        alarms.forget_guards(aws, name)
+    endpoint_life.make_log_group(aws, name)
+    limits = _limits(choice, chosen)
+    if update:
+        update.run(choice, config, limits)
     else:
-        update.exchange(choice, config, limits)
+        alarms.make(aws, name, limits, chosen["topic"])
+        _create(aws, name, config, choice, chosen)
     if chosen["wait"]:
-        _scale(aws, name, choice, chosen)
         how = _ASKED_BY.get(choice.kind, "")
         aws.tell(f"Next: python -m deploy predict scan.jpg --endpoint {name}{how}")
     else:
         # Autoscaling is refused before the endpoint answers.
-        aws.tell(f"{name} comes up. Run the same again with --update to see it, and to scale it.")
+        aws.tell(
+            f"{name} comes up. Run the same again with --update to see it, and for scaling and "
+            "alarms to be as chosen."
+        )
 
 
 def _cost(aws: Aws, choice: Hosting, update: Update | None, *, shadow: bool) -> str:
@@ -218,25 +217,15 @@ def _make_config(
     return hosting.make_config(aws, name, choice, *made)
 
 
-def _make_watching(
-    aws: Aws, name: str, choice: Hosting, chosen: dict[str, Any]
-) -> alarms.Limits | None:
-    """Make log group and alarms; give the limits of these."""
-    endpoint_life.make_log_group(aws, name)
+def _limits(choice: Hosting, chosen: dict[str, Any]) -> alarms.Limits | None:
     # What waits in a queue may take its time.
     queued = choice.kind == "async"
-    limits = None if queued else alarms.Limits(chosen["mean_ms"], chosen["p99_ms"])
-    alarms.make(aws, name, limits, chosen["topic"])
-    return limits
+    return None if queued else alarms.Limits(chosen["mean_ms"], chosen["p99_ms"])
 
 
-def _wait(aws: Aws, name: str, config: str, chosen: dict[str, Any]) -> None:
-    if chosen["wait"] and not aws.dry_run:
-        endpoint_life.wait(aws, name, config)
-
-
-def _scale(aws: Aws, name: str, choice: Hosting, chosen: dict[str, Any]) -> None:
-    if choice.scales:
-        scaling.start(aws, name, choice, chosen["requests_a_minute"])
-    else:
-        scaling.stop(aws, name)
+def _create(aws: Aws, name: str, config: str, choice: Hosting, chosen: dict[str, Any]) -> None:
+    endpoint_life.create(aws, name, config)
+    if chosen["wait"]:
+        if not aws.dry_run:
+            endpoint_life.wait(aws, name, config)
+        scaling.follow(aws, name, choice, chosen["requests_a_minute"])

@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator
 
-from deploy import tags
+from deploy import scaling, tags
 from deploy.resources import Kind, Resource
 from deploy.resources.sagemaker import find_endpoints
 from deploy.session import Aws
-
-_DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 
 
 def _find_targets(aws: Aws) -> Iterator[Resource]:
@@ -24,7 +22,9 @@ def _find_targets(aws: Aws) -> Iterator[Resource]:
 def _remove_target(aws: Aws, resource: Resource) -> None:
     """Deregister it; its policies and their alarms go with it."""
     aws.client("application-autoscaling").deregister_scalable_target(
-        ServiceNamespace="sagemaker", ResourceId=resource.name, ScalableDimension=_DIMENSION
+        ServiceNamespace="sagemaker",
+        ResourceId=resource.name,
+        ScalableDimension=scaling.DIMENSION,
     )
 
 

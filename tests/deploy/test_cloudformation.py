@@ -60,7 +60,12 @@ def _resolve(template: dict[str, Any], value: Any) -> Any:
     if set(value) == {"Fn::GetAtt"}:
         return "the-attribute-" + "-".join(value["Fn::GetAtt"])
     if set(value) == {"Fn::Sub"}:
-        return re.sub(r"\$\{(.+?)\}", lambda found: str(names.get(found[1])), value["Fn::Sub"])
+        attribute = "the-attribute-{}".format
+        return re.sub(
+            r"\$\{(.+?)\}",
+            lambda found: str(names.get(found[1], attribute(found[1].replace(".", "-")))),
+            value["Fn::Sub"],
+        )
     if set(value) == {"Fn::If"}:
         return _resolve(template, value["Fn::If"][2])
     resolved = {key: _resolve(template, item) for key, item in value.items()}
@@ -169,6 +174,10 @@ def test_an_update_is_rolled_back_by_the_new_machines_alone_as_on_the_command_li
         assert new["Dimensions"] == [*old["Dimensions"], dimension]
         for field in ("MetricName", "Threshold", "EvaluationPeriods", "DatapointsToAlarm"):
             assert old[field] == new[field]
+        # One that stayed would keep its state, and could end the next update at once.
+        for name, kind in zip(new["AlarmName"]["Fn::If"][1:], own["Fn::If"][1:], strict=True):
+            begins = f"brain-tumor-endpoint-{_resolve(template, kind)}-"
+            assert _resolve(template, name).startswith(begins)
     metrics = resources["EndpointConfig"]["Properties"]["MetricsConfig"]
     (made,) = loopback.parameters(
         succeed("endpoint", "--dry-run"), "sagemaker:CreateEndpointConfig"

@@ -205,6 +205,28 @@ def test_an_update_that_was_rolled_back_is_a_failure_though_the_endpoint_answers
     assert capsys.readouterr().out.endswith(f"log ({group}):\n  the new model failed\n")
 
 
+def test_ctrl_c_tells_that_the_endpoint_goes_on_and_is_paid(
+    pushed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        (endpoint,) = loopback.sagemaker().endpoints.values()
+        endpoint.endpoint_status = "Updating"
+        raise KeyboardInterrupt
+
+    for model, most, *first in ((MODEL, 2), (OTHER, 3, "--update")):
+        words = ("endpoint", "--yes", "--model", model, "--most-instances", most)
+        with monkeypatch.context() as patch:
+            patch.setattr(endpoint_life, "settle", interrupt)
+            result = deploy(*words, *first)
+        assert result.exit_code == 1
+        assert f"{NAME} goes on, and is paid. Run the same again with --update" in result.output
+        assert "`python -m deploy delete` removes it" in result.output
+        (endpoint,) = loopback.sagemaker().endpoints.values()
+        endpoint.endpoint_status = "InService"
+        assert "runs exactly this already" in succeed(*words, "--update")
+        assert hosted.scaling()[0] == [(1, most)]
+
+
 def test_one_that_never_came_up_is_made_anew(pushed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     succeed("endpoint", "--yes", "--model", MODEL)
     failed = {"EndpointStatus": "Failed", "EndpointConfigName": "x"}

@@ -1,5 +1,6 @@
 """`endpoint --update` against moto: what stays, what changes, what is refused."""
 
+import re
 from typing import Any
 
 import pytest
@@ -62,6 +63,58 @@ def test_the_machines_that_autoscaling_reached_answer_after_another_models_updat
     assert hosted.scaling() == before
 
 
+def test_machines_that_went_while_a_person_read_the_question_are_not_counted(
+    pushed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    succeed("endpoint", "--yes", "--model", MODEL, "--most-instances", 6)
+    _grow(2)
+    monkeypatch.setattr(Aws, "confirm", lambda *_: _grow(1))
+    succeed(*UPDATE)
+    # AWS refuses more than half of them for the first requests.
+    assert (_machines(), _routing()["Type"]) == (1, "ALL_AT_ONCE")
+
+
+def _comes_up(endpoint: dict[str, Any]) -> dict[str, Any]:
+    """Describe an endpoint as AWS does before it has answered."""
+    needed = ("EndpointName", "EndpointArn", "CreationTime", "LastModifiedTime")
+    variant = {"VariantName": "main", "DesiredInstanceCount": 2}
+    pending = {
+        "EndpointConfigName": endpoint["EndpointConfigName"],
+        "ProductionVariants": [variant],
+    }
+    described = {name: endpoint[name] for name in needed}
+    return {**described, "EndpointStatus": "Creating", "PendingDeploymentSummary": pending}
+
+
+def test_one_that_comes_up_is_watched_and_scaled_by_the_same_again_and_takes_no_other_yet(
+    pushed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("--instances", 2, "--most-instances", 4)
+    succeed("endpoint", "--yes", "--no-wait", "--model", MODEL, *options)
+    assert hosted.scaling() == ([], [])
+    watched = hosted.alarms()
+    real, left = endpoint_life.describe, 0
+
+    def describe(aws: Aws, name: str) -> dict[str, Any] | None:
+        nonlocal left
+        left -= 1
+        there = real(aws, name)
+        return _comes_up(there) if there and left >= 0 else there
+
+    monkeypatch.setattr(endpoint_life, "describe", describe)
+    monkeypatch.setattr(endpoint_life, "_POLL_SECONDS", 0)
+    left = 9  # More often than it asks.
+    result = deploy("endpoint", "--update", "--model", OTHER, answer="y\n")
+    assert "2 x ml.c5.large" in result.output
+    assert f"{NAME} is Creating, and AWS takes no update" in result.output
+    assert hosted.alarms() == watched
+    left = 2
+    printed = succeed("endpoint", "--yes", "--update", "--model", MODEL, *options)
+    assert "runs exactly this already" in printed
+    assert re.search(r"\[Creating\].*\[InService\]", printed, re.S)
+    assert hosted.scaling()[0] == [(2, 4)]
+
+
 @pytest.mark.parametrize(
     ("options", "machines"),
     [
@@ -89,6 +142,10 @@ def test_a_sleeping_queue_gets_a_machine_on_which_the_new_model_is_seen_to_work(
     succeed(*UPDATE)
     assert _machines() == 1
     assert hosted.scaling()[0] == [(0, 2)]
+    assert f"{NAME}-wake" in hosted.alarms()
+    # What wakes nobody any more is not billed.
+    succeed(*UPDATE, "--instances", 1, "--most-instances", 1)
+    assert f"{NAME}-wake" not in hosted.alarms()
 
 
 def test_an_update_keeps_what_it_does_not_name_and_tells_what_changes(pushed: str) -> None:
@@ -136,6 +193,16 @@ def test_an_update_keeps_the_kind_and_refuses_another_before_anything_is_made(
     sagemaker = loopback.client("sagemaker")
     assert len(sagemaker.list_models()["Models"]) == 1
     assert len(sagemaker.list_endpoint_configs()["EndpointConfigs"]) == 1
+
+
+def test_one_of_several_models_becomes_one_of_a_single_model_and_back(pushed: str) -> None:
+    prefix = f"s3://{loopback.BUCKET}/models/"
+    succeed("endpoint", "--yes", "--multi-model", prefix)
+    for options, mode in ((("--model", OTHER), None), (("--multi-model", prefix), "MultiModel")):
+        succeed("endpoint", "--yes", "--update", *options)
+        (variant,) = hosted.config()["ProductionVariants"]
+        container = hosted.model(variant["ModelName"])["PrimaryContainer"]
+        assert (container.get("Mode"), container["ModelDataUrl"]) == (mode, options[1])
 
 
 def test_an_update_tells_that_another_image_was_pushed(pushed: str) -> None:
@@ -193,12 +260,12 @@ def test_on_the_same_configuration_scaling_and_alarms_are_brought_up_to_date(pus
         assert hosted.alarms()[f"{NAME}-latency"]["Threshold"] == 100_000 * most
 
 
-def test_an_update_to_other_machines_that_is_rolled_back_or_refused_scales_as_before(
+def test_an_update_to_other_machines_that_is_rolled_back_or_refused_scales_and_alarms_as_before(
     pushed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = ("--most-instances", 4, "--requests-a-minute", 100)
     succeed("endpoint", "--yes", "--model", MODEL, *options)
-    before = hosted.scaling()
+    before, watched = hosted.scaling(), hosted.alarms()
     assert before[0] == [(1, 4)]
 
     def refuse(*_: object) -> None:
@@ -210,9 +277,11 @@ def test_an_update_to_other_machines_that_is_rolled_back_or_refused_scales_as_be
     for step in ("update", "wait"):
         with monkeypatch.context() as patch:
             patch.setattr(endpoint_life, step, refuse)
-            result = deploy(*UPDATE, *options, "--instance-type", "ml.c5.xlarge")
+            result = deploy(*UPDATE, *options, "--instance-type", "ml.c5.xlarge", "--p99-ms", 1)
         assert "An alarm went off" in result.output
         assert hosted.scaling() == before
+        limits = {name: alarm["Threshold"] for name, alarm in hosted.alarms().items()}
+        assert limits == {name: alarm["Threshold"] for name, alarm in watched.items()}
 
 
 def test_the_first_machine_is_woken_again_after_a_rollback(
