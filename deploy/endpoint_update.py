@@ -97,10 +97,12 @@ class Update:
         return config
 
     def run(self, choice: Hosting, config: str, limits: alarms.Limits | None) -> None:
-        """Let the endpoint run a configuration, unless it does, and wait unless told not to.
+        """Let a configuration replace what runs, unless it runs already, and scale and watch it.
+
+        Waits for it unless told not to; then it is neither scaled nor are its alarms changed.
 
         Raises:
-            DeployError: it changes already, or was rolled back.
+            DeployError: another change goes on, or this one failed or was rolled back.
         """
         if self._config == config:
             click.echo(f"{self.name} runs exactly this already.")
