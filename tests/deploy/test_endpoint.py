@@ -205,7 +205,7 @@ def test_an_update_that_was_rolled_back_is_a_failure_though_the_endpoint_answers
     assert capsys.readouterr().out.endswith(f"log ({group}):\n  the new model failed\n")
 
 
-def test_ctrl_c_tells_that_the_endpoint_goes_on_and_is_paid(
+def test_ctrl_c_tells_that_the_endpoint_goes_on_and_costs(
     pushed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_: object) -> None:
@@ -219,7 +219,7 @@ def test_ctrl_c_tells_that_the_endpoint_goes_on_and_is_paid(
             patch.setattr(endpoint_life, "settle", interrupt)
             result = deploy(*words, *first)
         assert result.exit_code == 1
-        assert f"{NAME} goes on, and is paid. Run the same again with --update" in result.output
+        assert f"{NAME} goes on, and its machines are paid. Run the same again" in result.output
         assert "`python -m deploy delete` removes it" in result.output
         (endpoint,) = loopback.sagemaker().endpoints.values()
         endpoint.endpoint_status = "InService"
