@@ -88,30 +88,30 @@ def paused(aws: Aws, endpoint: str) -> Iterator[None]:
     What is to scale from then on starts within: an error until then, such as a rollback, brings
     back what was.
     """
-    target = describe(aws, endpoint)
-    known = policies(aws, endpoint) if target else []
+    scales = options(aws, endpoint)
+    known = policies(aws, endpoint)
     stop(aws, endpoint)
     try:
         yield
     except BaseException:
-        if target:
-            _recover(aws, endpoint, target, known)
+        if scales:
+            _recover(aws, endpoint, scales, known)
         raise
 
 
-def _recover(aws: Aws, endpoint: str, target: dict[str, Any], known: list[dict[str, Any]]) -> None:
+def _recover(aws: Aws, endpoint: str, scales: dict[str, Any], known: list[dict[str, Any]]) -> None:
     """Bring autoscaling back to an endpoint that answers, or say that it is gone."""
-    least, most = target["MinCapacity"], target["MaxCapacity"]
     # What went wrong first is what is told.
     with suppress(Exception):
         there = endpoint_life.describe(aws, endpoint)
         if there and there["EndpointStatus"] == "InService":
-            _register(aws, endpoint, least, most)
+            _register(aws, endpoint, scales["instances"], scales["most_instances"])
             _put_back(aws, endpoint, known)
             return
+    by = " ".join(f"--{name.replace('_', '-')} {value:g}" for name, value in scales.items())
     click.echo(
         f"{endpoint} does not scale any more. Once it answers, run the same again with --update "
-        f"--instances {least} --most-instances {most}.",
+        f"{by}.",
         err=True,
     )
 

@@ -14,6 +14,7 @@ from tests.deploy.conftest import deploy, succeed
 from tests.deploy.hosted import MODEL, NAME, OTHER
 
 UPDATE = ("endpoint", "--yes", "--update", "--model", OTHER)
+BUSY = ("--requests-a-minute", 100)
 
 
 def _machines() -> int:
@@ -263,7 +264,7 @@ def test_on_the_same_configuration_scaling_and_alarms_are_brought_up_to_date(pus
 def test_an_update_to_other_machines_that_is_rolled_back_or_refused_scales_and_alarms_as_before(
     pushed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = ("--most-instances", 4, "--requests-a-minute", 100)
+    options = ("--most-instances", 4, *BUSY)
     succeed("endpoint", "--yes", "--model", MODEL, *options)
     before, watched = hosted.scaling(), hosted.alarms()
     assert before[0] == [(1, 4)]
@@ -282,6 +283,29 @@ def test_an_update_to_other_machines_that_is_rolled_back_or_refused_scales_and_a
         assert hosted.scaling() == before
         limits = {name: alarm["Threshold"] for name, alarm in hosted.alarms().items()}
         assert limits == {name: alarm["Threshold"] for name, alarm in watched.items()}
+
+
+def test_an_update_to_other_machines_that_is_cut_off_tells_what_brings_autoscaling_back(
+    pushed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    succeed("endpoint", "--yes", "--model", MODEL, "--most-instances", 4, *BUSY)
+    before = hosted.scaling()
+    (endpoint,) = loopback.sagemaker().endpoints.values()
+
+    def interrupt(*_: object) -> None:
+        endpoint.endpoint_status = "Updating"
+        raise KeyboardInterrupt
+
+    other = ("--instance-type", "ml.c5.xlarge")
+    with monkeypatch.context() as patch:
+        patch.setattr(endpoint_life, "settle", interrupt)
+        printed = deploy(*UPDATE, *other).output
+    told = "does not scale any more. Once it answers, run the same again with --update "
+    options = "--instances 1 --most-instances 4 --requests-a-minute 100"
+    assert f"{told}{options}.\n" in printed
+    endpoint.endpoint_status = "InService"
+    succeed(*UPDATE, *other, *options.split())
+    assert hosted.scaling() == before
 
 
 def test_the_first_machine_is_woken_again_after_a_rollback(
