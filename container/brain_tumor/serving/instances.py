@@ -5,7 +5,10 @@ import binascii
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO
+
+import numpy as np
 
 from brain_tumor import images
 from brain_tumor.errors import ImageError, PayloadError
@@ -21,7 +24,7 @@ _INPUTS = ("images", "image_bytes")
 _STEP = 1 << 20
 _FEW = 10_000
 """Instances that are turned into pixels in the time that a parsed document may be held back."""
-# Parsed numbers take eleven times their text. Side by side nothing is gained: json holds the GIL.
+# Parsed numbers take up to 34 times their text. Side by side nothing is gained: json holds the GIL.
 _one_large_document = threading.Lock()
 
 
@@ -31,22 +34,32 @@ def read_document(body: Body, max_pixels: int) -> Scans:
     Raises:
         PayloadError: it is no JSON, has no such list, or names a signature that is not served.
     """
-    if body.size <= IN_MEMORY_BYTES:
-        return _scans(body, max_pixels)
+    with _turn(body.size):
+        held = _instances(body)
+        count = len(held)
+        if count <= _FEW:
+            held = [_compact(instance, max_pixels) for instance in held]
+    return Scans(count, (_item(instance, max_pixels) for instance in held))
+
+
+@contextmanager
+def _turn(size: int) -> Iterator[None]:
+    """Let one large document, or line, be parsed at a time, and give back what it took."""
+    if size <= IN_MEMORY_BYTES:
+        yield
+        return
     with _one_large_document:
-        scans = _scans(body, max_pixels)
-        # What the document took would stay with the process, beside what the next one takes.
+        yield
+        # It would stay with the process, beside what the next one takes.
         release_memory()
-        return scans
 
 
-def _scans(body: Body, max_pixels: int) -> Scans:
-    instances = _instances(body)
-    items: Iterator[Item] = (_item(instance, max_pixels) for instance in instances)
-    # Encoded images are larger once decoded, numbers are smaller.
-    if len(instances) <= _FEW and all(isinstance(instance, list) for instance in instances):
-        items = iter([*items])
-    return Scans(len(instances), items)
+def _compact(instance: Any, max_pixels: int) -> Any:
+    """Turn numbers into pixels, which are smaller; encoded images would be larger."""
+    value = _unnamed(instance)
+    if _is_encoded(value):
+        return {"b64": value["b64"]}
+    return _item(value, max_pixels)
 
 
 def _instances(body: Body) -> list[Any]:
@@ -93,18 +106,25 @@ def _unnamed(value: Any) -> Any:
 
 
 def _item(instance: Any, max_pixels: int) -> Item:
+    if isinstance(instance, np.ndarray | ImageError):
+        return instance
     try:
         return _pixels(_unnamed(instance), max_pixels)
     except ImageError as error:
-        return error
+        # Its traceback would hold what could not be read for as long as the answer is made.
+        return error.with_traceback(None)
 
 
 def _pixels(instance: Any, max_pixels: int) -> Pixels:
-    if isinstance(instance, dict) and isinstance(instance.get("b64"), str):
+    if _is_encoded(instance):
         return images.decode(_base64(instance["b64"]), max_pixels)
     if isinstance(instance, list):
         return numbers.from_lists(instance, max_pixels)
     raise ImageError('An instance is neither {"b64": "..."} nor nested numbers.')
+
+
+def _is_encoded(instance: Any) -> bool:
+    return isinstance(instance, dict) and isinstance(instance.get("b64"), str)
 
 
 def _base64(text: str) -> bytes:
@@ -117,6 +137,11 @@ def _base64(text: str) -> bytes:
 def _line_item(line: bytes | ImageError, max_pixels: int) -> Item:
     if isinstance(line, ImageError):
         return line
+    with _turn(len(line)):
+        return _parse_line(line, max_pixels)
+
+
+def _parse_line(line: bytes, max_pixels: int) -> Item:
     try:
         instance = json.loads(line)
     except (ValueError, RecursionError) as error:
