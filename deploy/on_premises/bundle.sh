@@ -47,6 +47,7 @@ model=${folders[0]} out=${folders[1]}
 here=$(cd "$(dirname "$0")" && pwd)
 
 [ -f "$model/model.json" ] || fail "$model is no model: it holds no model.json. Give what \`train\` left in /opt/ml/model"
+[ -z "$(find "$model" -type l)" ] || fail "$model holds symbolic links, of which no checksum is kept: copy it by cp -RL"
 [ ! -e "$out" ] || fail "$out exists already"
 for name in "$image" "$proxy"; do
   docker image inspect "$name" >/dev/null 2>&1 ||
@@ -65,6 +66,9 @@ serve_tag=$(tag "$image" brain-tumor-serve)
 proxy_tag=$(tag "$proxy" brain-tumor-proxy)
 
 mkdir -p "$out"
+out=$(cd "$out" && pwd)
+# A bundle is whole, or it is not there.
+trap 'rm -rf "$out"' EXIT
 cp -R "$model" "$out/model"
 cp "$here/compose.yaml" "$here/Caddyfile" "$out/"
 # COMPOSE_FILE: Compose would take a compose.override.yaml, which no checksum names, by itself.
@@ -83,5 +87,6 @@ cd "$out"
 sha256sum .env Caddyfile compose.yaml images.tar model.sha256 >SHA256SUMS
 # Any user may serve it, whoever packed it.
 chmod -R u=rwX,go=rX .
+trap - EXIT
 echo "Wrote $out, $(du -sh . | cut -f1). SHA256SUMS has the sha256"
 sha256sum <SHA256SUMS | cut -d' ' -f1

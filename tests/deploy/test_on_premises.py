@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ FILES = ROOT / "deploy/on_premises"
 PROXY = "brain-tumor:test-proxy"
 BLOCK = re.compile(r"^<!-- tested: on premises -->\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGE = (ROOT / "docs/deploy.md").read_text()
-PACK, LOAD, PREPARE, START, REPLACE = BLOCKS = BLOCK.findall(PAGE)
+PACK, COMPARE, LOAD, PREPARE, START, REPLACE = BLOCKS = BLOCK.findall(PAGE)
 ASK_BY_CURL, ASK_BY_PYTHON = BLOCK.findall((ROOT / "docs/clients.md").read_text())
 # As in the official image, the file has a capability (an extended attribute: revision 2, effective,
 # CAP_NET_BIND_SERVICE), which keeps Caddy from starting where the container may not have it. Its
@@ -39,7 +40,7 @@ CMD ["caddy", "run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile
 """
 
 
-def _run(code: str, folder: Path, env: dict[str, str]) -> str:
+def _run(code: str, folder: Path, env: dict[str, str], status: int = 0) -> str:
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", code],
         cwd=folder,
@@ -50,7 +51,7 @@ def _run(code: str, folder: Path, env: dict[str, str]) -> str:
         text=True,
         timeout=300,
     )
-    assert done.returncode == 0, f"{code}\n{done.stdout[-4000:]}"
+    assert done.returncode == status, f"{code}\n{done.stdout[-4000:]}"
     return done.stdout
 
 
@@ -58,7 +59,7 @@ def _run(code: str, folder: Path, env: dict[str, str]) -> str:
 def proxy_image(serve_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Stand in for the official image of Caddy, which no registry here has."""
     folder = tmp_path_factory.mktemp("proxy")
-    os.link(TOOLS / "caddy", folder / "caddy")
+    shutil.copy(TOOLS / "caddy", folder / "caddy")
     shutil.copy(shutil.which("busybox") or "", folder / "busybox")
     (folder / "Dockerfile").write_text(_PROXY_DOCKERFILE.format(base=serve_image))
     yield build(PROXY, "--network", "none", folder)
@@ -74,9 +75,15 @@ def another_image(serve_image: str, tmp_path_factory: pytest.TempPathFactory) ->
     docker("rmi", "-f", "brain-tumor:test-another")
 
 
-def _untag(bundle: Path) -> None:
-    """Take back the tags that bundle.sh gave."""
-    for tag in re.findall(r"^\w+_IMAGE=(.*)$", (bundle / ".env").read_text(), re.MULTILINE):
+def _tags(bundle: Path) -> set[str]:
+    """Name the tags that bundle.sh gave, where it came so far."""
+    settings = bundle / ".env"
+    told = settings.read_text() if settings.is_file() else ""
+    return set(re.findall(r"^\w+_IMAGE=(.*)$", told, re.MULTILINE))
+
+
+def _untag(tags: set[str]) -> None:
+    for tag in tags:
         docker("rmi", tag)
 
 
@@ -90,6 +97,9 @@ def stack(
     plugins = folder / "docker/cli-plugins"
     plugins.mkdir(parents=True)
     (plugins / "docker-compose").symlink_to(TOOLS / "docker-compose")
+    # As behind a company's proxy. Nobody listens there, so what obeyed it would fail.
+    told = {"default": {"httpProxy": "http://127.0.0.1:9", "httpsProxy": "http://127.0.0.1:9"}}
+    (folder / "docker/config.json").write_text(json.dumps({"proxies": told}))
     port = free_port()
     env = {
         **os.environ,
@@ -108,14 +118,15 @@ def stack(
         _run("chmod -R go= bundle", folder, env)
         start = START.replace("@scan.jpg", "@../scan.jpg")
         # In one shell, as a reader has it.
-        printed = _run(LOAD + PREPARE + unpacked.here(start) + "umask", folder, env)
+        printed = _run(COMPARE + LOAD + PREPARE + unpacked.here(start) + "umask", folder, env)
+        assert sha256((unpacked.folder / "SHA256SUMS").read_bytes()).hexdigest() in printed
         assert '"predictions"' in printed
         assert printed.endswith(_run("umask", folder, env))
         yield unpacked
     finally:
         if unpacked.folder.exists():
             unpacked.compose("down")
-            _untag(unpacked.folder)
+            _untag(_tags(unpacked.folder))
 
 
 pytestmark = [
@@ -195,7 +206,8 @@ def test_a_body_above_the_limit_gets_the_servers_own_413(stack: Stack, tmp_path:
         [
             *("curl", "--silent", "--cacert", "tls.crt", "--write-out", "\n%{http_code}"),
             *("--header", f"Authorization: Bearer {stack.token()}", "--data-binary", f"@{large}"),
-            *("--noproxy", "*", f"https://localhost:{stack.port}/invocations"),
+            *("--header", "Expect:", "--noproxy", "*"),
+            f"https://localhost:{stack.port}/invocations",
         ],
         cwd=stack.folder,
         capture_output=True,
@@ -243,8 +255,20 @@ def test_the_server_reaches_its_proxy_and_nothing_outside_of_their_network(stack
         asked = stack.compose("exec", "-T", "serve", "python", "-c", connect)
         reached[name.rsplit("_")[-1]] = asked.returncode == 0
     assert reached == {"inside": True, "outside": False}
-    # Nor asks the machine's own resolver for it.
-    assert inspect(stack.container("serve"))["HostConfig"]["Dns"] == ["127.0.0.1"]
+    # Nor does either ask the machine's own resolver, where another host may be called serve.
+    for service in ("serve", "proxy"):
+        assert inspect(stack.container(service))["HostConfig"]["Dns"] == ["127.0.0.1"]
+
+
+def test_the_proxys_log_leaves_out_what_was_asked() -> None:
+    adapted = subprocess.run(
+        [TOOLS / "caddy", "adapt", "--config", FILES / "Caddyfile"],
+        capture_output=True,
+        check=True,
+    )
+    encoder = json.loads(adapted.stdout)["logging"]["logs"]["default"]["encoder"]
+    assert encoder["format"] == "filter"
+    assert encoder["fields"] == {"request": {"filter": "delete"}}
 
 
 def _change(model: Path) -> None:
@@ -253,6 +277,10 @@ def _change(model: Path) -> None:
 
 def _add(model: Path) -> None:
     (model / "extra").touch()
+
+
+def _link(model: Path) -> None:
+    (model / "extra").symlink_to("class_names.json")
 
 
 def _remove(model: Path) -> None:
@@ -264,6 +292,7 @@ def _remove(model: Path) -> None:
     [
         (_change, "class_names.json: FAILED"),
         (_add, "holds files that model.sha256 does not name"),
+        (_link, "holds files that model.sha256 does not name"),
         (_remove, "class_names.json: FAILED open or read"),
     ],
 )
@@ -325,11 +354,11 @@ def test_a_newer_bundle_takes_over_only_if_it_serves_and_the_old_one_comes_back_
     replace = stack.here(REPLACE).replace("-name newer", f"-name newer-{stack.port}")
     pack = PACK.replace("FOLDER/model bundle", f"{model} newer")
     try:
-        _run(pack + LOAD.replace("cd bundle", "cd newer"), folder, stack.env)
+        _run(pack + COMPARE.replace("cd bundle", "cd newer") + LOAD, folder, stack.env)
         names = (newer / "model/class_names.json").read_text()
         _change(newer / "model")
         running = stack.container("serve")
-        _run(replace, stack.folder, stack.env)
+        _run(replace, stack.folder, stack.env, status=1)
         assert stack.container("serve") == running
         assert stack.request("/ping").status == 200
 
@@ -345,7 +374,7 @@ def test_a_newer_bundle_takes_over_only_if_it_serves_and_the_old_one_comes_back_
         assert json.loads(reply.body)["error"]["code"] == "no_answer"
     finally:
         back = stack.compose("up", "--wait")
-        _untag(newer)
+        _untag(_tags(newer) - _tags(stack.folder))
     assert back.returncode == 0, back.stderr
     assert _image(stack) == inspect(serve_image)["Id"]
     assert stack.request("/ping").status == 200
