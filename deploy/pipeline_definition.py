@@ -100,7 +100,7 @@ def _train(aws: Aws, job: jobs.Job) -> dict[str, Any]:
             "TrainingJobName": _job_name(aws, "train"),
             **request,
             "HyperParameters": job.hyperparameters,
-            "Tags": tags.as_list(aws.project),
+            "Tags": [*tags.as_list(aws.project), tags.OF_PIPELINE],
         },
     }
 

@@ -15,7 +15,7 @@ from deploy.session import Aws
 
 HELP = (
     "A training job, a model folder of this machine, the S3 URI of a model.tar.gz, or the ARN of a "
-    "model package. [default: the last job of `train`, or of a pipeline, that completed]"
+    "model package. [default: the last job of `train` that completed]"
 )
 
 
@@ -110,7 +110,10 @@ def _is_missing(aws: Aws, archive: str) -> bool:
 
 
 def _last_job(aws: Aws) -> str:
-    """Name the project's last job that completed, but for those of `tune`: a last one is no best.
+    """Name the last job of `train` that completed.
+
+    Those of `tune` do not count, of which a last one is no best, nor those of a pipeline, whose
+    condition they may have failed.
 
     Raises:
         DeployError: there is none.
@@ -129,23 +132,25 @@ def _last_job(aws: Aws) -> str:
     if aws.dry_run:
         return "LAST-JOB"
     for job in sorted(found, key=lambda job: job["CreationTime"], reverse=True):
-        if _is_ours_and_no_trial(aws, job):
+        if _is_of_train(aws, job):
             name: str = job["TrainingJobName"]
             return name
     raise DeployError(
         f"No training job of {aws.project} has completed in {aws.region}: run "
-        "`python -m deploy train`, or name a model folder or a job, of `tune` too, by --model."
+        "`python -m deploy train`, or name a model folder or a job, of `tune` or a pipeline too, "
+        "by --model."
     )
 
 
-def _is_ours_and_no_trial(aws: Aws, job: dict[str, Any]) -> bool:
+def _is_of_train(aws: Aws, job: dict[str, Any]) -> bool:
     # The user's policy allows to read no other's.
     if not job["TrainingJobName"].startswith(f"{aws.project}-"):
         return False
     client = aws.client("sagemaker")
     described = client.describe_training_job(TrainingJobName=job["TrainingJobName"])
     held = client.list_tags(ResourceArn=job["TrainingJobArn"])["Tags"]
-    return "TuningJobArn" not in described and tags.marks(aws.project, held)
+    others = "TuningJobArn" in described or tags.OF_PIPELINE in held
+    return tags.marks(aws.project, held) and not others
 
 
 def of_folder(folder: Path) -> Source:

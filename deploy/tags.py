@@ -3,6 +3,9 @@
 KEY = "brain-tumor-project"
 """Its value is the project's name; build_and_push.sh gives it to the repository in ECR."""
 
+OF_PIPELINE = {"Key": "brain-tumor-step", "Value": "pipeline"}
+"""Of a training job that a pipeline starts, too: what it left may have failed the condition."""
+
 
 def as_list(project: str) -> list[dict[str, str]]:
     """Give the tag as most services take it."""

@@ -46,7 +46,12 @@ def scaling() -> tuple[list[Any], list[Any]]:
     return [(target["MinCapacity"], target["MaxCapacity"]) for target in targets], policies
 
 
-def train(name: str, image: str = "image", project: str = "brain-tumor") -> Any:
+def train(
+    name: str,
+    image: str = "image",
+    project: str = "brain-tumor",
+    more: dict[str, str] | None = None,
+) -> Any:
     """Make a training job, which moto lets complete at once; give moto's own of it."""
     loopback.client("sagemaker").create_training_job(
         TrainingJobName=name,
@@ -55,6 +60,6 @@ def train(name: str, image: str = "image", project: str = "brain-tumor") -> Any:
         OutputDataConfig={"S3OutputPath": f"s3://{loopback.BUCKET}/jobs"},
         ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
         StoppingCondition={"MaxRuntimeInSeconds": 60},
-        Tags=tags.as_list(project),
+        Tags=[*tags.as_list(project), *([more] if more else [])],
     )
     return loopback.sagemaker().training_jobs[name]

@@ -12,7 +12,7 @@ import pytest
 from botocore.session import get_session
 from botocore.validate import ParamValidator
 
-from deploy import places, sources
+from deploy import places, sources, tags
 from tests.deploy import loopback
 from tests.deploy.conftest import deploy, succeed
 from tests.jobs import BIN
@@ -119,6 +119,11 @@ def test_the_arguments_of_every_step_are_a_request_that_botocore_takes(ready: st
             assert not report.has_errors(), report.generate_report()
             checked += 1
     assert checked == 4
+
+
+def test_the_pipelines_training_job_is_told_from_one_of_train(ready: str) -> None:
+    # `endpoint` takes no model by itself that may have failed the condition.
+    assert tags.OF_PIPELINE in _steps(_definition())["Train"]["Arguments"]["Tags"]
 
 
 def test_every_reference_leads_to_a_parameter_or_an_output_of_an_earlier_step(ready: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy import sources
+from deploy import sources, tags
 from deploy.errors import DeployError
 from deploy.session import Aws
 from tests.deploy import loopback
@@ -47,6 +47,8 @@ def test_the_last_job_is_one_of_train_and_of_this_project(account: str) -> None:
     train("brain-tumor-best")
     # The last trial of a tuning is seldom its best.
     train("brain-tumor-search-002-9f").tuning_job_arn = "arn:aws:sagemaker:::tuning/search"
+    # A pipeline's may have failed its condition.
+    train("brain-tumor-train-9f-AB", more=tags.OF_PIPELINE)
     train("my-brain-tumor-1")
     train("brain-tumor-other-1", project="brain-tumor-other")
     found = sources.find(aws, None)
