@@ -2,11 +2,13 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_WAKE = signal.SIGURG
+_WAKE_SECONDS = 0.2
 
 
 def interrupt_behind(error: BaseException) -> SystemExit | None:
@@ -34,12 +36,8 @@ class Interrupts:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._arrived) for number in _SIGNALS}
-        try:
+        with _handled(self._arrived, *_SIGNALS), _woken():
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -69,3 +67,38 @@ class Interrupts:
     def _leave(self, number: int) -> None:
         self._pending = None
         raise SystemExit(128 + number)
+
+
+@contextmanager
+def _handled(
+    handler: Callable[[int, FrameType | None], None], *numbers: signal.Signals
+) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)
+
+
+@contextmanager
+def _woken() -> Iterator[None]:
+    """Wake the main thread, which runs this block, again and again.
+
+    Python looks for signals before a wait, and a signal ends a wait; one that comes between the two
+    would be taken in only when what is waited for is there, a minute's answer, say.
+    """
+    main, over = threading.get_ident(), threading.Event()
+
+    def wake() -> None:
+        while not over.wait(_WAKE_SECONDS):
+            signal.pthread_kill(main, _WAKE)
+
+    thread = threading.Thread(target=wake, daemon=True)
+    with _handled(lambda _number, _frame: None, _WAKE):
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()

@@ -61,3 +61,19 @@ def test_a_signal_that_waits_for_another_thread_unwinds_the_main_thread() -> Non
     assert unwound == [False, True]
     # The main thread waits for nothing that Python does, so only a signal to itself wakes it.
     assert time.monotonic() - start < 10
+
+
+def test_a_signal_that_does_not_end_the_main_threads_wait_is_soon_taken_in_all_the_same() -> None:
+    waits = threading.Event()
+    other = threading.Timer(60, waits.set)
+    other.start()
+    try:
+        with pytest.raises(SystemExit) as left, Interrupts().caught():  # noqa: PT012
+            # As one is that comes just before the wait: Python has it noted, and waits on.
+            signal.pthread_kill(other.ident or 0, signal.SIGTERM)
+            waits.wait()
+    finally:
+        other.cancel()
+        other.join()
+    assert left.value.code == 128 + signal.SIGTERM
+    assert not waits.is_set()

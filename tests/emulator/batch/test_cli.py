@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -67,11 +66,11 @@ def test_what_cannot_be_a_job_is_one_sentence(tmp_path: Path) -> None:
     assert "Filters and joins need the content type" in ran.stderr
 
 
-def test_ctrl_c_ends_a_job_at_once_though_its_requests_would_take_a_minute(tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_job_at_once_though_its_requests_would_take_minutes(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data/a").write_text('{"status": 200}')
     for slow in "bcdef":
-        (tmp_path / "data" / slow).write_text('{"sleep": 60, "status": 200}')
+        (tmp_path / "data" / slow).write_text('{"sleep": 600, "status": 200}')
     words = [
         *("transform", "--command", STUB, "--data", tmp_path / "data"),
         "--out",
@@ -83,9 +82,7 @@ def test_ctrl_c_ends_a_job_at_once_though_its_requests_would_take_a_minute(tmp_p
         assert running.stderr
         next(line for line in running.stderr if "a.out is there" in line)
         running.send_signal(signal.SIGINT)
-        start = time.monotonic()
         _, log = running.communicate(timeout=120)
     assert running.returncode == 128 + signal.SIGINT
-    assert time.monotonic() - start < 20
     assert "asked again" not in log
     assert "Traceback" not in log
