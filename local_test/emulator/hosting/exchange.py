@@ -141,6 +141,16 @@ class Connections:
             with self._lock:
                 self._open.remove(deadline)
 
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Say of a connection that is not made in this block whether anybody waits for it."""
+        try:
+            yield
+        except NoReplyError as error:
+            if self._closed:
+                raise BrokenOffError("broken off") from error
+            raise
+
     def close(self) -> None:
         """Break all that are open, and all that are still opened: BrokenOffError."""
         with self._lock:
@@ -175,10 +185,12 @@ def opened(
         NoReplyError: There is no connection within 250 ms, or no such answer.
         BrokenOffError: `connections` were closed.
     """
-    connection = _connected(address)
+    connections = connections or Connections()
+    with connections.told():
+        connection = _connected(address)
     deadline = _Deadline(connection.sock, seconds)
     try:
-        with (connections or Connections()).counting(deadline):
+        with connections.counting(deadline):
             with deadline.told():
                 response = _response(connection, method, path, body, headers or {})
             yield Opened(response, deadline)

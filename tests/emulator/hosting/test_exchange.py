@@ -67,3 +67,13 @@ def test_connections_that_are_given_up_break_at_once_and_so_do_later_ones() -> N
         with _server(answer) as address, pytest.raises(BrokenOffError):
             exchange(address, "GET", "/", seconds=60, connections=connections)
     assert time.monotonic() - start < 10
+
+
+def test_a_given_up_request_that_a_stopped_server_refuses_is_not_worth_another_try() -> None:
+    connections = Connections()
+    connections.close()
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        address = Address(*bound.getsockname())
+        with pytest.raises(BrokenOffError):
+            exchange(address, "GET", "/", seconds=60, connections=connections)
