@@ -184,8 +184,10 @@ def test_a_checkpoint_of_another_job_is_refused_before_anything_is_trained(ml_di
 FAULTS = """
 import os, sys
 if sys.argv and sys.argv[0].endswith("train"):
-    import subprocess
+    import signal, subprocess
     import brain_tumor.training.run as run
+    # A shell has what it starts in the background ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     def fail(*_):
         exec(os.environ["FAULT"])
     run._read_data = fail
