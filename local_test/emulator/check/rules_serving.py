@@ -112,11 +112,12 @@ def _ping_under_load(serving: Serving) -> Outcome:
     end = time.monotonic() + serving.limits.load
 
     def keep_asking() -> int:
-        # Once at least, should a busy machine begin late.
-        count = int(serving.invoke(payload, live).status == 200)
-        while time.monotonic() < end:
+        count = 0
+        while True:
             count += serving.invoke(payload, live).status == 200
-        return count
+            # After one at least, should a busy machine have begun late.
+            if time.monotonic() >= end:
+                return count
 
     with ThreadPoolExecutor(_CALLS) as pool:
         calls = [pool.submit(keep_asking) for _ in range(_CALLS)]
